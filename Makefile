@@ -1,0 +1,4 @@
+test:
+	cargo test --workspace --quiet
+
+.PHONY: test
