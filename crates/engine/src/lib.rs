@@ -1,1 +1,113 @@
-//! Under construction.
+//! What MPI means, in Rust: matching, protocols, datatypes, collectives, communicators. Knows no
+//! C calling convention and no Python; called by the shim, stands on `shm`.
+//!
+//! All state of a process lies in one [`Engine`] behind one lock ([`with`]); user code (callbacks,
+//! reduction functions) never runs while it is held, and nobody waits while holding it except by
+//! polling ([`progress::wait_for`]), which steps aside for other threads.
+
+pub mod attr;
+pub mod coll;
+pub mod comm;
+pub mod comm_manage;
+pub mod copy;
+pub mod datatype;
+pub mod errcode;
+pub mod errhandler;
+pub mod error;
+pub mod group;
+pub mod handle;
+pub mod info;
+pub mod naming;
+pub mod objects;
+pub mod op;
+pub mod p2p;
+pub mod payload;
+pub mod progress;
+pub(crate) mod protocol;
+pub mod request;
+pub mod session;
+pub mod status;
+pub mod user_buf;
+pub mod world;
+
+pub use error::{Error, Result};
+
+use comm::Comm;
+use handle::{HandleTable, Kind};
+use objects::Objects;
+use p2p::buffer::Buffers;
+use p2p::matching::Contexts;
+use p2p::probe::Matched;
+use protocol::Transport;
+use request::Request;
+use shm::lock::{Guard, Lock};
+use std::sync::LazyLock;
+
+/// Everything the engine knows in this process.
+pub struct Engine {
+    /// The job, once MPI is initialized.
+    pub world: Option<world::World>,
+    /// My rank in the job.
+    pub me: u32,
+    /// Table handle of MPI_COMM_WORLD.
+    pub world_comm: usize,
+    /// Table handle of MPI_COMM_SELF.
+    pub self_comm: usize,
+    /// Communicators.
+    pub comms: HandleTable<Comm>,
+    /// Requests.
+    pub requests: HandleTable<Request>,
+    /// Messages that a matched probe took out.
+    pub messages: HandleTable<Matched>,
+    /// Datatypes.
+    pub types: datatype::TypeTable,
+    /// Reduction operations.
+    pub ops: op::OpTable,
+    /// Everything else that has a handle.
+    pub objects: Objects,
+    /// Attached buffers.
+    pub buffers: Buffers,
+    pub(crate) contexts: Contexts,
+    pub(crate) transport: Option<Transport>,
+    /// Counts what was sent, received or completed.
+    pub(crate) progress_count: u64,
+    /// Threads of this process that sleep, or are about to.
+    pub(crate) sleepers: u32,
+}
+
+impl Engine {
+    fn new() -> Self {
+        Self {
+            world: None,
+            me: 0,
+            world_comm: 0,
+            self_comm: 0,
+            comms: HandleTable::new(Kind::Comm),
+            requests: HandleTable::new(Kind::Request),
+            messages: HandleTable::new(Kind::Message),
+            types: datatype::TypeTable::default(),
+            ops: op::OpTable::default(),
+            objects: Objects::default(),
+            buffers: Buffers::default(),
+            contexts: Contexts::default(),
+            transport: None,
+            progress_count: 0,
+            sleepers: 0,
+        }
+    }
+}
+
+static ENGINE: LazyLock<Lock<Engine>> = LazyLock::new(|| Lock::new(Engine::new()));
+
+/// The engine's state, held until the guard is dropped. The holder must neither wait nor call
+/// user code.
+#[inline]
+pub(crate) fn lock() -> Guard<'static, Engine> {
+    ENGINE.lock()
+}
+
+/// Runs `f` on the engine's state, under its lock. `f` must neither wait nor call user code.
+#[inline]
+pub fn with<R>(f: impl FnOnce(&mut Engine) -> R) -> R {
+    f(&mut ENGINE.lock())
+}

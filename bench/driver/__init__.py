@@ -1,0 +1,1 @@
+"""The driver behind `bench/run.py`: environments, launching, rounds, tables."""

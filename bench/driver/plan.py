@@ -1,0 +1,221 @@
+"""Which rows there are, which program measures them, and with how many ranks.
+
+The name of a row is also what its program gets as argument (bench/programs/). Rows of
+one program and number of ranks form a unit: one start of mpiexec measures them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+SIZES = ("8B", "64B", "1KiB", "8KiB", "64KiB", "1MiB", "4MiB", "16MiB")
+COLL_SIZES = ("8B", "8KiB", "1MiB")
+COLLECTIVES = (
+    "bcast",
+    "reduce",
+    "allreduce",
+    "scatter",
+    "gather",
+    "allgather",
+    "alltoall",
+    "scatterv",
+    "gatherv",
+)
+MORE_COLLECTIVES = ("allgatherv", "alltoallv", "scan", "reduce_scatter_block")
+
+# What --quick keeps.
+QUICK = (
+    "call/*",
+    "pp/8B",
+    "pp/1KiB",
+    "pp/8KiB",
+    "pp/64KiB",
+    "pp/1MiB",
+    "pp2/64KiB",
+    "pp2/1MiB",
+    "pp2/16MiB",
+    "object/*",
+    "window/*",
+    "n?/barrier",
+    "n?/bcast/*",
+    "n?/allreduce/*",
+    "n?/alltoall/*",
+    "start/mpi",
+    "idle/*",
+)
+
+# Start-up rows are run by the driver itself: what every rank executes.
+STARTUP_CODE = {
+    "start/python": "pass",
+    "start/mpi": "from mpi4py import MPI",
+    "start/numpy": "from mpi4py import MPI; import numpy",
+}
+STARTUP_RANKS = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    title: str
+    group: str
+    """What --only names."""
+    section: str
+    """Heading in the table."""
+    unit: str = "us"
+    more: bool = False
+    """Measured only with --more."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Rows that one start of mpiexec measures."""
+
+    name: str
+    program: str
+    """File in bench/programs/, or "" when the driver measures by itself."""
+    ranks: int
+    rows: tuple[Row, ...] = field(repr=False)
+    once: bool = False
+    """Measured in the first round only: long, and the same every time."""
+
+
+def spaced(size: str) -> str:
+    """ "64KiB" as people write it."""
+    digits = size.rstrip("BKMi")
+    return f"{digits} {size[len(digits) :]}"
+
+
+def _calls() -> Unit:
+    titles = {
+        "get_rank": "Get_rank()",
+        "send_null": "Send(array, PROC_NULL)",
+        "send_null_spec": "Send([array, 1, DOUBLE], PROC_NULL)",
+        "self": "Irecv + Send to self + Wait, 8 B",
+    }
+    section = "Calls, one rank"
+    rows = tuple(
+        Row(f"call/{name}", title, "calls", section, "ns")
+        for name, title in titles.items()
+    )
+    return Unit("calls", "calls.py", 1, rows)
+
+
+def _messages() -> Unit:
+    section = "Point to point, 2 ranks"
+    one = (
+        Row(f"pp/{s}", f"ping-pong {spaced(s)}, one buffer", "pingpong", section)
+        for s in SIZES
+    )
+    two = (
+        Row(f"pp2/{s}", f"ping-pong {spaced(s)}, rotating", "pingpong", section)
+        for s in SIZES
+    )
+    objects = (
+        Row("object/dict", "pickled dict", "objects", section),
+        Row("object/list", "pickled list of 100 ints", "objects", section),
+    )
+    window = Row("window/8B", "64 outstanding of 8 B, per message", "window", section)
+    return Unit("messages", "messages.py", 2, (*one, *two, *objects, window))
+
+
+def _pairs() -> Unit:
+    section = "Two pairs at once, 4 ranks"
+    rows = tuple(
+        Row(
+            f"pairs/{s}",
+            f"ping-pong {spaced(s)}, two pairs",
+            "pairs",
+            section,
+            "us",
+            True,
+        )
+        for s in ("8B", "8KiB", "64KiB", "1MiB")
+    )
+    return Unit("pairs", "messages.py", 4, rows)
+
+
+def _collectives(ranks: int) -> Unit:
+    section = f"Collectives, {ranks} ranks"
+    rows = [Row(f"n{ranks}/barrier", "barrier", "collectives", section)]
+    for name in COLLECTIVES + MORE_COLLECTIVES:
+        rows += [
+            Row(
+                f"n{ranks}/{name}/{size}",
+                f"{name} {spaced(size)}",
+                "collectives",
+                section,
+                more=name in MORE_COLLECTIVES,
+            )
+            for size in COLL_SIZES
+        ]
+    return Unit(f"collectives-{ranks}", "collectives.py", ranks, tuple(rows))
+
+
+def _startup() -> Unit:
+    section = f"Start and end of {STARTUP_RANKS} ranks, wall time"
+    rows = tuple(
+        Row(name, f"`python -c '{code}'`", "startup", section, "ms")
+        for name, code in STARTUP_CODE.items()
+    )
+    return Unit("startup", "", STARTUP_RANKS, rows)
+
+
+def _idle() -> tuple[Unit, ...]:
+    section = "CPU time of ranks that wait in Recv, largest share of a core"
+    one = Row("idle/1of2", "1 of 2 ranks waits", "idle", section, "%")
+    four = Row("idle/4of5", "4 of 5 ranks wait", "idle", section, "%")
+    return (
+        Unit("idle-2", "idle.py", 2, (one,), once=True),
+        Unit("idle-5", "idle.py", 5, (four,), once=True),
+    )
+
+
+def all_units() -> tuple[Unit, ...]:
+    return (
+        _startup(),
+        _calls(),
+        _messages(),
+        _collectives(2),
+        _collectives(4),
+        _pairs(),
+        *_idle(),
+    )
+
+
+def groups() -> list[str]:
+    return list(dict.fromkeys(row.group for unit in all_units() for row in unit.rows))
+
+
+def matches(name: str, patterns: list[str]) -> bool:
+    """Shell patterns; a pattern without any sign matches as a part of the name."""
+    return any(
+        fnmatchcase(name, p) if set("*?[") & set(p) else p in name for p in patterns
+    )
+
+
+def choose(
+    only: list[str], patterns: list[str], *, quick: bool, more: bool
+) -> list[Unit]:
+    """The units with the rows asked for; units without any are left out.
+
+    Rows outside the usual set are measured when asked for by name, or with `more`.
+    """
+
+    def wanted(row: Row) -> bool:
+        if only and row.group not in only:
+            return False
+        if patterns:
+            return matches(row.name, patterns)
+        if quick:
+            return any(fnmatchcase(row.name, p) for p in QUICK) and not row.more
+        return more or not row.more or row.group in only
+
+    chosen = []
+    for unit in all_units():
+        rows = tuple(row for row in unit.rows if wanted(row))
+        if rows:
+            chosen.append(replace(unit, rows=rows))
+    return chosen

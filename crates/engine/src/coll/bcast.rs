@@ -1,0 +1,130 @@
+//! Barrier and broadcast.
+
+use super::area::LINE_BYTES;
+use super::buffers::Arg;
+use super::{State, check_root, core_of, enter, internal, too_long};
+use crate::comm::CommCore;
+use crate::payload::Payload;
+use crate::status::Call;
+use crate::{Error, Result};
+use mpi_abi::Comm;
+use std::ffi::c_int;
+
+/// Returns when all ranks have called it (MPI_Barrier).
+pub fn barrier_on(comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    barrier(&core, Call::Barrier)
+}
+
+/// The barrier itself: everybody writes a line and reads everybody's.
+pub fn barrier(core: &CommCore, call: Call) -> Result<()> {
+    if core.size() == 1 {
+        return Ok(());
+    }
+    let mut state = enter(core, call)?;
+    let Some(area) = state.area() else {
+        return internal::allgather(core, &[]).map(|_| ());
+    };
+    let step = area.step(call, 0);
+    // SAFETY: no bytes.
+    unsafe { area.publish_line(step, std::ptr::null(), 0) }?;
+    for rank in others(core) {
+        area.await_line(step, rank)?;
+    }
+    area.finish(step, true);
+    Ok(())
+}
+
+/// All ranks but mine.
+pub(super) fn others(core: &CommCore) -> impl Iterator<Item = u32> + use<> {
+    let me = core.rank;
+    (0..core.size()).filter(move |r| *r != me)
+}
+
+/// Copies the root's elements to all ranks (MPI_Bcast).
+///
+/// # Safety
+/// The buffer is valid for reads on the root and for writes elsewhere.
+pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let root = check_root(&core, root)?;
+    // SAFETY: the caller vouches for the buffer.
+    let target = unsafe { buffer.target() }?;
+    if core.size() == 1 || target.len == 0 {
+        return Ok(());
+    }
+    let mut state = enter(&core, Call::Bcast)?;
+    // SAFETY: the target is as long as we say.
+    unsafe { bcast_bytes(&mut state, &core, target.ptr, target.len, root, Call::Bcast) }?;
+    if core.rank != root {
+        target.commit();
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `bytes` is valid for `len` bytes, for reads on the root and writes elsewhere.
+pub(super) unsafe fn bcast_bytes(
+    state: &mut State,
+    core: &CommCore,
+    bytes: *mut u8,
+    len: usize,
+    root: u32,
+    call: Call,
+) -> Result<()> {
+    if len <= LINE_BYTES
+        && let Some(area) = state.area()
+    {
+        let step = area.step(call, root);
+        if core.rank == root {
+            // SAFETY: the caller vouches for the bytes.
+            unsafe { area.publish_line(step, bytes, len) }?;
+        } else {
+            let line = area.await_line(step, root)?;
+            expect_len(call, root, line.len, len)?;
+            // SAFETY: both ranges have `len` bytes, which is at most a line's.
+            unsafe { crate::copy::copy(bytes, line.payload, len) };
+        }
+        area.finish(step, false);
+        return Ok(());
+    }
+    let Some((area, chunk)) = state.area_with_chunks(core, call)? else {
+        // SAFETY: the caller vouches for the bytes.
+        return unsafe { bcast_messages(core, bytes, len, root, call) };
+    };
+    let mut at = 0;
+    while at < len {
+        let part = chunk.min(len - at);
+        let step = area.step(call, root);
+        if core.rank == root {
+            let place = area.chunk(step)?;
+            // SAFETY: a chunk has room for `part` bytes, and the caller vouches for the source.
+            unsafe { crate::copy::copy(place, bytes.add(at), part) };
+            area.publish_chunk(step, part, 0);
+        } else {
+            let line = area.await_line(step, root)?;
+            expect_len(call, root, line.len, part)?;
+            // SAFETY: as above, the other way.
+            unsafe { crate::copy::copy(bytes.add(at), area.chunk_of(step, root)?, part) };
+        }
+        area.finish(step, false);
+        at += part;
+    }
+    Ok(())
+}
+
+pub(super) fn expect_len(call: Call, rank: u32, sent: usize, room: usize) -> Result<()> {
+    if sent == room { Ok(()) } else { Err::<(), Error>(too_long(call, rank, sent, room)) }
+}
+
+/// # Safety
+/// As for [`bcast_bytes`].
+unsafe fn bcast_messages(core: &CommCore, bytes: *mut u8, len: usize, root: u32, call: Call) -> Result<()> {
+    let payload = || Payload::Run { base: bytes, len };
+    if core.rank != root {
+        let got = internal::wait(internal::irecv(core, root, payload(), call)?)?;
+        return expect_len(call, root, got, len);
+    }
+    let works = others(core).map(|r| internal::isend(core, r, payload(), call)).collect::<Result<Vec<_>>>()?;
+    internal::wait_all(works)
+}

@@ -1,0 +1,471 @@
+//! Gather, scatter and allgather, with equal and with different counts.
+//!
+//! Equal counts: all ranks know the size, so all choose the same way: a line, chunks, messages.
+//! Different counts: only the root knows them all. A rank whose block does not fit into its chunk
+//! says so in its line (`BY_MESSAGE`) and sends a message.
+
+use super::area::{Area, LINE_BYTES, Step};
+use super::bcast::{bcast_bytes, expect_len, others};
+use super::buffers::{Arg, Shape, Source};
+use super::{check_root, core_of, enter, internal, too_long};
+use crate::comm::CommCore;
+use crate::copy::copy;
+use crate::payload::Payload;
+use crate::status::Call;
+use crate::Result;
+use mpi_abi::{Comm, Datatype};
+use std::ffi::c_int;
+
+/// Note in a line: the bytes are in the chunk.
+const IN_CHUNK: u64 = 1;
+/// Note in a line: the bytes come, or are to be sent, as a message.
+pub(super) const BY_MESSAGE: u64 = 2;
+
+/// Blocks of different sizes in a buffer: per rank a count and a displacement in extents.
+#[derive(Clone, Copy)]
+pub struct Blocks<'a> {
+    /// Address of the buffer.
+    pub base: *mut u8,
+    /// Elements per rank.
+    pub counts: &'a [usize],
+    /// First element per rank, in extents of the type.
+    pub displs: &'a [isize],
+    /// Type of the elements.
+    pub datatype: Datatype,
+}
+
+/// The place of rank `r`'s block in a buffer of equal or different blocks.
+struct Layout<'a> {
+    base: *mut u8,
+    shape: Shape,
+    equal: usize,
+    counts: Option<(&'a [usize], &'a [isize])>,
+}
+
+impl<'a> Layout<'a> {
+    fn equal(arg: Arg) -> Result<Self> {
+        Ok(Self { base: arg.base, shape: Shape::of(arg.datatype)?, equal: arg.count, counts: None })
+    }
+
+    fn blocks(blocks: Blocks<'a>) -> Result<Self> {
+        let shape = Shape::of(blocks.datatype)?;
+        Ok(Self { base: blocks.base, shape, equal: 0, counts: Some((blocks.counts, blocks.displs)) })
+    }
+
+    fn place(&self, rank: u32) -> (isize, usize) {
+        let r = rank as usize;
+        match self.counts {
+            None => ((r * self.equal).cast_signed(), self.equal),
+            Some((counts, displs)) => (displs[r], counts[r]),
+        }
+    }
+
+    fn len(&self, rank: u32) -> usize {
+        self.place(rank).1 * self.shape.size
+    }
+
+    /// # Safety
+    /// The buffer is valid for `rank`'s block until the payload is no longer used.
+    unsafe fn payload(&self, rank: u32) -> Payload {
+        let (at, count) = self.place(rank);
+        // SAFETY: the caller vouches for the memory.
+        unsafe { self.shape.payload(self.base, at, count) }
+    }
+}
+
+/// Collects equal blocks on the root (MPI_Gather). `send` none = in place (root only); `recv`
+/// counts per rank and matters on the root only.
+///
+/// # Safety
+/// The buffers are valid for what the operation reads and writes.
+pub unsafe fn gather(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let root = check_root(&core, root)?;
+    let layout = recv.filter(|_| core.rank == root).map(Layout::equal).transpose()?;
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { gather_any(send, layout, root, &core, Call::Gather) }
+}
+
+/// Collects blocks of different sizes on the root (MPI_Gatherv).
+///
+/// # Safety
+/// As for [`gather`].
+pub unsafe fn gatherv(send: Option<Arg>, recv: Option<Blocks<'_>>, root: c_int, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let root = check_root(&core, root)?;
+    let layout = recv.filter(|_| core.rank == root).map(Layout::blocks).transpose()?;
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { gather_any(send, layout, root, &core, Call::Gatherv) }
+}
+
+/// # Safety
+/// As for [`gather`]; `recv` is there on the root.
+unsafe fn gather_any(
+    send: Option<Arg>,
+    recv: Option<Layout<'_>>,
+    root: u32,
+    core: &CommCore,
+    call: Call,
+) -> Result<()> {
+    // SAFETY: the caller vouches for the buffer.
+    let source = send.map(|s| unsafe { s.source() }).transpose()?;
+    let own = |layout: &Layout<'_>| {
+        if let Some(source) = &source {
+            // SAFETY: the caller vouches for both buffers, which do not overlap.
+            unsafe { put(layout, root, source.ptr, source.len, call) }
+        } else {
+            Ok(())
+        }
+    };
+    if core.size() == 1 {
+        return recv.as_ref().map_or(Ok(()), own);
+    }
+    let mut state = enter(core, call)?;
+    // A rank that has more than a line's bytes needs to know whether there are chunks; the
+    // question is answered by a message, so all must ask: in the first gather, whatever its size.
+    let Some((area, chunk)) = state.area_with_chunks(core, call)? else {
+        // SAFETY: the caller vouches for the buffers.
+        return unsafe { gather_messages(source, recv.as_ref(), root, core, call) };
+    };
+    let step = area.step(call, root);
+    if core.rank == root {
+        let Some(layout) = recv else { return Ok(()) };
+        own(&layout)?;
+        let mut late = Vec::new();
+        for rank in others(core) {
+            let line = area.await_line(step, rank)?;
+            if line.note == BY_MESSAGE {
+                late.push(rank);
+                continue;
+            }
+            let from = if line.note == IN_CHUNK { area.chunk_of(step, rank)?.cast_const() } else { line.payload };
+            // SAFETY: line or chunk hold `len` bytes; the caller vouches for the buffer.
+            unsafe { put(&layout, rank, from, line.len, call) }?;
+        }
+        area.finish(step, false);
+        let works = late
+            .into_iter()
+            // SAFETY: the caller vouches for the buffer until we have waited.
+            .map(|r| internal::irecv(core, r, unsafe { layout.payload(r) }, call))
+            .collect::<Result<Vec<_>>>()?;
+        return internal::wait_all(works);
+    }
+    let Some(source) = source else { return Ok(()) };
+    let by_message = source.len > chunk;
+    // SAFETY: the caller vouches for the source.
+    unsafe { offer(area, step, &source, chunk) }?;
+    area.finish(step, false);
+    if by_message {
+        let payload = Payload::Run { base: source.ptr.cast_mut(), len: source.len };
+        internal::wait(internal::isend(core, root, payload, call)?)?;
+    }
+    Ok(())
+}
+
+/// Publishes a block in the line or the chunk, or says that it comes as a message.
+///
+/// # Safety
+/// The source is valid.
+unsafe fn offer(area: &mut Area, step: Step, source: &Source, chunk: usize) -> Result<()> {
+    if source.len <= LINE_BYTES {
+        // SAFETY: the caller vouches for the source.
+        return unsafe { area.publish_line(step, source.ptr, source.len) };
+    }
+    let place = area.chunk(step)?;
+    if source.len > chunk {
+        area.publish_chunk(step, 0, BY_MESSAGE);
+        return Ok(());
+    }
+    // SAFETY: the chunk has room; the caller vouches for the source.
+    unsafe { copy(place, source.ptr, source.len) };
+    area.publish_chunk(step, source.len, IN_CHUNK);
+    Ok(())
+}
+
+/// Writes `len` bytes into `rank`'s block.
+///
+/// # Safety
+/// `from` is valid for `len` bytes, the layout's buffer for writes.
+unsafe fn put(layout: &Layout<'_>, rank: u32, from: *const u8, len: usize, call: Call) -> Result<()> {
+    // SAFETY: the caller vouches for the buffer.
+    let mut payload = unsafe { layout.payload(rank) };
+    if len > payload.len() {
+        return Err(too_long(call, rank, len, payload.len()));
+    }
+    if payload.run() == Some(from.cast_mut()) {
+        return Ok(());
+    }
+    // SAFETY: the caller vouches for the source.
+    unsafe { payload.write(0, from, len) };
+    Ok(())
+}
+
+/// # Safety
+/// As for [`gather_any`].
+unsafe fn gather_messages(
+    source: Option<Source>,
+    recv: Option<&Layout<'_>>,
+    root: u32,
+    core: &CommCore,
+    call: Call,
+) -> Result<()> {
+    match (core.rank == root, source, recv) {
+        (true, source, Some(layout)) => {
+            let works = others(core)
+                // SAFETY: the caller vouches for the buffer until we have waited.
+                .map(|r| internal::irecv(core, r, unsafe { layout.payload(r) }, call))
+                .collect::<Result<Vec<_>>>()?;
+            if let Some(source) = source {
+                // SAFETY: the caller vouches for both buffers.
+                unsafe { put(layout, root, source.ptr, source.len, call) }?;
+            }
+            internal::wait_all(works)
+        }
+        (false, Some(source), _) => {
+            let payload = Payload::Run { base: source.ptr.cast_mut(), len: source.len };
+            internal::wait(internal::isend(core, root, payload, call)?).map(|_| ())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Distributes equal blocks of the root (MPI_Scatter). `recv` none = in place (root only).
+///
+/// # Safety
+/// As for [`gather`].
+pub unsafe fn scatter(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let root = check_root(&core, root)?;
+    let layout = send.filter(|_| core.rank == root).map(Layout::equal).transpose()?;
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { scatter_any(layout, recv, root, &core, Call::Scatter) }
+}
+
+/// Distributes blocks of different sizes (MPI_Scatterv).
+///
+/// # Safety
+/// As for [`gather`].
+pub unsafe fn scatterv(send: Option<Blocks<'_>>, recv: Option<Arg>, root: c_int, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let root = check_root(&core, root)?;
+    let layout = send.filter(|_| core.rank == root).map(Layout::blocks).transpose()?;
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { scatter_any(layout, recv, root, &core, Call::Scatterv) }
+}
+
+/// The root's chunk holds a table of `ranks` lengths (8 bytes each) and the other ranks' blocks behind
+/// it, in rank order.
+///
+/// # Safety
+/// As for [`gather`]; `send` is there on the root.
+unsafe fn scatter_any(
+    send: Option<Layout<'_>>,
+    recv: Option<Arg>,
+    root: u32,
+    core: &CommCore,
+    call: Call,
+) -> Result<()> {
+    // SAFETY: the caller vouches for the buffer.
+    let target = recv.map(|r| unsafe { r.target() }).transpose()?;
+    let me = core.rank;
+    let ranks = core.size() as usize;
+    if me == root {
+        let Some(layout) = send else { return Ok(()) };
+        if let Some(target) = target {
+            let len = layout.len(me);
+            if len > target.len {
+                return Err(too_long(call, me, len, target.len));
+            }
+            // SAFETY: the caller vouches for both buffers; the target has room.
+            let payload = unsafe { layout.payload(me) };
+            if payload.run() != Some(target.ptr) {
+                // SAFETY: as above.
+                unsafe { payload.read(0, target.ptr, len) };
+            }
+            target.commit();
+        }
+        if ranks == 1 {
+            return Ok(());
+        }
+        let mut state = enter(core, call)?;
+        let rest: usize = others(core).map(|r| layout.len(r)).sum();
+        let mut messages = true;
+        if let Some((area, chunk)) = state.area_with_chunks(core, call)? {
+            let step = area.step(call, root);
+            let place = area.chunk(step)?;
+            let table = ranks * 8;
+            if table + rest <= chunk {
+                let mut at = table;
+                for rank in 0..core.size() {
+                    let len = if rank == me { 0 } else { layout.len(rank) };
+                    // SAFETY: table and blocks fit into the chunk (checked), which is aligned and ours;
+                    // the caller vouches for the buffer.
+                    unsafe {
+                        place.cast::<u64>().add(rank as usize).write(len as u64);
+                        layout.payload(rank).read(0, place.add(at), len);
+                    }
+                    at += len;
+                }
+                area.publish_chunk(step, at, IN_CHUNK);
+                messages = false;
+            } else {
+                area.publish_chunk(step, 0, BY_MESSAGE);
+            }
+            area.finish(step, false);
+        }
+        if messages {
+            let works = others(core)
+                // SAFETY: the caller vouches for the buffer until we have waited.
+                .map(|r| internal::isend(core, r, unsafe { layout.payload(r) }, call))
+                .collect::<Result<Vec<_>>>()?;
+            internal::wait_all(works)?;
+        }
+        return Ok(());
+    }
+    let Some(target) = target else { return Ok(()) };
+    let mut state = enter(core, call)?;
+    let mut messages = true;
+    if let Some((area, _)) = state.area_with_chunks(core, call)? {
+        let step = area.step(call, root);
+        let line = area.await_line(step, root)?;
+        if line.note == IN_CHUNK {
+            let place = area.chunk_of(step, root)?;
+            // SAFETY: the root wrote a table of `ranks` lengths at the beginning of the aligned chunk.
+            let lens = |r: usize| unsafe { place.cast::<u64>().add(r).read() } as usize;
+            let at = ranks * 8 + (0..me as usize).map(lens).sum::<usize>();
+            let len = lens(me as usize);
+            let fits = len <= target.len;
+            if fits {
+                // SAFETY: the block lies in the chunk; the target has room.
+                unsafe { copy(target.ptr, place.add(at), len) };
+            }
+            area.finish(step, false);
+            if !fits {
+                return Err(too_long(call, root, len, target.len));
+            }
+            messages = false;
+        } else {
+            area.finish(step, false);
+        }
+    }
+    if messages {
+        let payload = Payload::Run { base: target.ptr, len: target.len };
+        internal::wait(internal::irecv(core, root, payload, call)?)?;
+    }
+    target.commit();
+    Ok(())
+}
+
+/// Collects equal blocks on all ranks (MPI_Allgather). `send` none = in place.
+///
+/// # Safety
+/// As for [`gather`].
+pub unsafe fn allgather(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let layout = Layout::equal(recv)?;
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { allgather_any(send, &layout, &core, Call::Allgather) }
+}
+
+/// Collects blocks of different sizes on all ranks (MPI_Allgatherv). `send` none = in place.
+///
+/// # Safety
+/// As for [`gather`].
+pub unsafe fn allgatherv(send: Option<Arg>, recv: Blocks<'_>, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let layout = Layout::blocks(recv)?;
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { allgather_any(send, &layout, &core, Call::Allgatherv) }
+}
+
+/// # Safety
+/// As for [`gather`].
+unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore, call: Call) -> Result<()> {
+    let me = core.rank;
+    // SAFETY: the caller vouches for the buffers.
+    let source = match send {
+        // SAFETY: as above.
+        Some(send) => unsafe { send.source() }?,
+        None => {
+            let (at, count) = layout.place(me);
+            // SAFETY: as above.
+            unsafe { layout.shape.source(layout.base, at, count) }
+        }
+    };
+    if source.len > layout.len(me) {
+        return Err(too_long(call, me, source.len, layout.len(me)));
+    }
+    // SAFETY: as above.
+    unsafe { put(layout, me, source.ptr, source.len, call) }?;
+    let longest = (0..core.size()).map(|r| layout.len(r)).max().unwrap_or(0);
+    if core.size() == 1 || longest == 0 {
+        return Ok(());
+    }
+    let mut state = enter(core, call)?;
+    if longest <= LINE_BYTES
+        && let Some(area) = state.area()
+    {
+        let step = area.step(call, 0);
+        // SAFETY: the source is valid.
+        unsafe { area.publish_line(step, source.ptr, source.len) }?;
+        for rank in others(core) {
+            let line = area.await_line(step, rank)?;
+            expect_len(call, rank, line.len, layout.len(rank))?;
+            // SAFETY: the line holds `len` bytes; the caller vouches for the buffer.
+            unsafe { put(layout, rank, line.payload, line.len, call) }?;
+        }
+        area.finish(step, true);
+        return Ok(());
+    }
+    let Some((area, chunk)) = state.area_with_chunks(core, call)? else {
+        for root in 0..core.size() {
+            // Each block in turn, from its owner.
+            let (at, count) = layout.place(root);
+            // SAFETY: the caller vouches for the buffer.
+            let target = unsafe { layout.shape.target(layout.base, at, count) };
+            // SAFETY: the target is as long as we say.
+            unsafe { bcast_bytes(&mut state, core, target.ptr, target.len, root, call) }?;
+            if root != me {
+                target.commit();
+            }
+        }
+        return Ok(());
+    };
+    let mut targets: Vec<_> = (0..core.size())
+        .map(|r| {
+            let (at, count) = layout.place(r);
+            // SAFETY: the caller vouches for the buffer.
+            unsafe { layout.shape.target(layout.base, at, count) }
+        })
+        .collect();
+    let mut at = 0;
+    while at < longest {
+        let step = area.step(call, 0);
+        let mine = source.len.saturating_sub(at).min(chunk);
+        let place = area.chunk(step)?;
+        if mine > 0 {
+            // SAFETY: a chunk has room for `mine` bytes; the source has them.
+            unsafe { copy(place, source.ptr.add(at), mine) };
+        }
+        area.publish_chunk(step, mine, 0);
+        // Beginning behind me: not everybody reads the same chunk at the same time.
+        for rank in (1..core.size()).map(|d| (me + d) % core.size()) {
+            let line = area.await_line(step, rank)?;
+            let target = &mut targets[rank as usize];
+            let part = target.len.saturating_sub(at).min(chunk);
+            expect_len(call, rank, line.len, part)?;
+            if part > 0 {
+                // SAFETY: the chunk holds `part` bytes; the target has room for them.
+                unsafe { copy(target.ptr.add(at), area.chunk_of(step, rank)?, part) };
+            }
+        }
+        area.finish(step, true);
+        at += chunk;
+    }
+    for (rank, target) in (0..).zip(targets) {
+        if rank != me {
+            target.commit();
+        }
+    }
+    Ok(())
+}

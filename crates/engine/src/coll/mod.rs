@@ -1,0 +1,96 @@
+//! Collective communication on intracommunicators (MPI-5.0 chapter 6). Each collective goes
+//! through shared memory directly while its pieces fit into the communicator's area (`area`), and by
+//! messages beyond that or where there is no memory for an area. Which way it goes follows from
+//! arguments that all ranks have in common, or is said by the rank that knows.
+//!
+//! | file | collectives | with when to use what |
+//! |---|---|---|
+//! | `bcast` | Barrier, Bcast | line, then pipelined chunks |
+//! | `gather` | Gather(v), Scatter(v), Allgather(v) | line, chunk, messages |
+//! | `alltoall` | Alltoall(v, w) | chunk, messages |
+//! | `reduce` | Reduce, Allreduce, Scan, Exscan, Reduce_scatter(_block) | line, chunk, segments |
+//! | `internal` | what the management of communicators needs | messages |
+
+mod alltoall;
+mod area;
+mod bcast;
+pub mod buffers;
+mod gather;
+pub mod internal;
+mod reduce;
+
+pub use alltoall::{Lane, alltoall, alltoallv, alltoallw};
+pub use bcast::{barrier, barrier_on, bcast};
+pub use buffers::Arg;
+pub use gather::{Blocks, allgather, allgatherv, gather, gatherv, scatter, scatterv};
+pub use reduce::{allreduce, exscan, reduce, reduce_scatter, reduce_scatter_block, scan};
+
+use crate::comm::CommCore;
+use crate::status::Call;
+use crate::{Error, Result, with};
+use area::Area;
+use mpi_abi::Comm;
+use mpi_abi::consts::{MPI_ERR_COMM, MPI_ERR_ROOT, MPI_ERR_TRUNCATE};
+use shm::lock::Guard;
+use std::ffi::c_int;
+use std::sync::Arc;
+
+/// The collectives' state of a communicator.
+#[derive(Default)]
+pub struct State {
+    /// Outer none = no collective was called yet; inner none = no memory: messages only.
+    area: Option<Option<Area>>,
+}
+
+/// The name of a call on the status page.
+pub(crate) fn call_name(number: u32) -> &'static str {
+    crate::status::Call::name_of(number)
+}
+
+/// The communicator of a collective; intercommunicators have none yet.
+fn core_of(comm: Comm) -> Result<Arc<CommCore>> {
+    let core = with(|e| e.comm_core(comm))?;
+    if core.remote.is_some() {
+        return Err(Error::new(
+            MPI_ERR_COMM,
+            "collectives on intercommunicators are not implemented in this version of oxmpi",
+        ));
+    }
+    Ok(core)
+}
+
+fn check_root(core: &CommCore, root: c_int) -> Result<u32> {
+    u32::try_from(root).ok().filter(|r| *r < core.size()).ok_or_else(|| {
+        Error::new(MPI_ERR_ROOT, format!("the root is {root}, but the communicator has ranks 0 to {}", core.size() - 1))
+    })
+}
+
+/// The communicator's state with its area made.
+fn enter(core: &CommCore, call: Call) -> Result<Guard<'_, State>> {
+    let mut state = core.coll.lock();
+    if state.area.is_none() {
+        state.area = Some(Area::new(core, call)?);
+    }
+    Ok(state)
+}
+
+impl State {
+    fn area(&mut self) -> Option<&mut Area> {
+        self.area.as_mut().and_then(Option::as_mut)
+    }
+
+    /// The area, and the size of its chunks, made now if need be; none if there is no memory.
+    fn area_with_chunks(&mut self, core: &CommCore, call: Call) -> Result<Option<(&mut Area, usize)>> {
+        let Some(area) = self.area.as_mut().and_then(Option::as_mut) else { return Ok(None) };
+        let bytes = area.chunk_bytes(core, call)?;
+        Ok((bytes > 0).then_some((area, bytes)))
+    }
+}
+
+#[cold]
+fn too_long(call: Call, rank: u32, sent: usize, room: usize) -> Error {
+    Error::new(
+        MPI_ERR_TRUNCATE,
+        format!("{call:?}: rank {rank} sent {sent} bytes where {room} were expected: counts and types must agree on all ranks"),
+    )
+}

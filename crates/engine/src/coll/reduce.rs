@@ -1,0 +1,461 @@
+//! Reductions: Reduce, Allreduce, Scan, Exscan, Reduce_scatter, Reduce_scatter_block.
+//!
+//! Contributions are always combined in rank order, so a result does not depend on who was early,
+//! and is the same on all ranks and from run to run.
+//!
+//! | bytes | Allreduce |
+//! |---|---|
+//! | up to a line | everybody reads all lines |
+//! | up to `ALL_READ` | everybody reads all chunks |
+//! | more | pieces of a chunk; rank r combines the r-th part of each piece, all copy the parts |
+//!
+//! User-defined operations, and types with holes, take the plain way: all contributions come to all
+//! ranks, each combines what it needs (`plainly`).
+
+use super::area::{Area, LINE_BYTES, Step};
+use super::bcast::{expect_len, others};
+use super::buffers::{Arg, Shape};
+use super::{check_root, core_of, enter, internal};
+use crate::comm::CommCore;
+use crate::copy::copy;
+use crate::op::Reduction;
+use crate::payload::Payload;
+use crate::status::Call;
+use crate::{Result, with};
+use mpi_abi::{Comm, Op};
+use std::ffi::c_int;
+
+/// Up to this size everybody combines everything: a second round costs more than the arithmetic
+/// (4 KiB of doubles are combined in about 0.2 us, less than a line's way to another core and back).
+const ALL_READ: usize = 4 << 10;
+
+/// What is to be combined, as bytes.
+struct Job {
+    call: Call,
+    reducer: Reduction,
+    /// Bytes of an element.
+    element: usize,
+    /// My contribution and its length.
+    from: *const u8,
+    len: usize,
+}
+
+/// Which contributions a rank wants.
+#[derive(Clone, Copy)]
+enum Want {
+    /// Ranks 0 to this one, included.
+    UpTo(u32),
+    None,
+}
+
+/// # Safety
+/// The buffers are valid for what the operation reads and writes.
+unsafe fn job(call: Call, send: Option<Arg>, recv: Arg, op: Op) -> Result<Option<Job>> {
+    let arg = send.unwrap_or(recv);
+    with(|e| {
+        let reducer = e.ops.reduction(&e.types, op, arg.datatype)?;
+        let kind = e.types.committed(arg.datatype)?;
+        let element = kind.size();
+        let plain = reducer.is_user() || kind.extent().cast_unsigned() != element;
+        let len = element * arg.count;
+        Ok((!plain).then_some(Job { call, reducer, element, from: arg.base, len }))
+    })
+}
+
+/// Combines all contributions on the root (MPI_Reduce). `send` none = in place, on the root only;
+/// `recv` matters on the root only.
+///
+/// # Safety
+/// The buffers are valid for what the operation reads and writes.
+pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let root = check_root(&core, root)?;
+    // SAFETY: the caller vouches for the buffers.
+    unsafe {
+        let job = job(Call::Reduce, send, recv, op)?;
+        let want = if core.rank == root { Want::UpTo(core.size() - 1) } else { Want::None };
+        let Some(job) = job else { return plainly(Call::Reduce, &core, send, recv, op, want) };
+        if core.size() == 1 {
+            return keep(&job, recv.base);
+        }
+        if job.len == 0 {
+            return Ok(());
+        }
+        prefix(&job, &core, recv.base, want, Some(root), op, send, recv)
+    }
+}
+
+/// Combines all contributions on all ranks (MPI_Allreduce). `send` none = in place.
+///
+/// # Safety
+/// As for [`reduce`].
+pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let everything = Want::UpTo(core.size() - 1);
+    // SAFETY: the caller vouches for the buffers.
+    unsafe {
+        let job = job(Call::Allreduce, send, recv, op)?;
+        let Some(job) = job else { return plainly(Call::Allreduce, &core, send, recv, op, everything) };
+        if core.size() == 1 {
+            return keep(&job, recv.base);
+        }
+        if job.len <= ALL_READ {
+            return prefix(&job, &core, recv.base, everything, None, op, send, recv);
+        }
+        let mut state = enter(&core, job.call)?;
+        match state.area_with_chunks(&core, job.call)? {
+            Some((area, chunk)) => segmented(&job, &core, area, chunk, recv.base),
+            None => {
+                drop(state);
+                plainly(job.call, &core, send, recv, op, everything)
+            }
+        }
+    }
+}
+
+/// Combines the contributions of the ranks up to mine (MPI_Scan). `send` none = in place.
+///
+/// # Safety
+/// As for [`reduce`].
+pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let want = Want::UpTo(core.rank);
+    // SAFETY: the caller vouches for the buffers.
+    unsafe {
+        let Some(job) = job(Call::Scan, send, recv, op)? else {
+            return plainly(Call::Scan, &core, send, recv, op, want);
+        };
+        if core.size() == 1 {
+            return keep(&job, recv.base);
+        }
+        prefix(&job, &core, recv.base, want, None, op, send, recv)
+    }
+}
+
+/// Combines the contributions of the ranks before mine (MPI_Exscan); rank 0's buffer is not
+/// touched. `send` none = in place.
+///
+/// # Safety
+/// As for [`reduce`].
+pub unsafe fn exscan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let want = core.rank.checked_sub(1).map_or(Want::None, Want::UpTo);
+    // SAFETY: the caller vouches for the buffers.
+    unsafe {
+        let Some(job) = job(Call::Exscan, send, recv, op)? else {
+            return plainly(Call::Exscan, &core, send, recv, op, want);
+        };
+        if core.size() == 1 {
+            return Ok(());
+        }
+        prefix(&job, &core, recv.base, want, None, op, send, recv)
+    }
+}
+
+/// # Safety
+/// `to` is valid for the job's bytes.
+unsafe fn keep(job: &Job, to: *mut u8) -> Result<()> {
+    if !std::ptr::eq(job.from, to) {
+        // SAFETY: the caller vouches for both; they do not overlap unless they are the same.
+        unsafe { copy(to, job.from, job.len) };
+    }
+    Ok(())
+}
+
+/// Everybody publishes its contribution piece by piece; each rank combines those that it wants.
+/// `root` = only this rank reads.
+///
+/// # Safety
+/// `to` is valid for the job's bytes where something is wanted.
+#[expect(clippy::too_many_arguments, reason = "the plain way needs the call's own arguments")]
+unsafe fn prefix(
+    job: &Job,
+    core: &CommCore,
+    to: *mut u8,
+    want: Want,
+    root: Option<u32>,
+    op: Op,
+    send: Option<Arg>,
+    recv: Arg,
+) -> Result<()> {
+    let mut state = enter(core, job.call)?;
+    if job.len <= LINE_BYTES
+        && let Some(area) = state.area()
+    {
+        let step = area.step(job.call, root.unwrap_or(0));
+        // SAFETY: the caller vouches for the contribution.
+        unsafe { area.publish_line(step, job.from, job.len) }?;
+        // SAFETY: lines hold the bytes; the caller vouches for `to`.
+        unsafe { combine_lines(job, core, area, step, to, want, root) }?;
+        area.finish(step, root.is_none());
+        return Ok(());
+    }
+    let Some((area, chunk)) = state.area_with_chunks(core, job.call)? else {
+        drop(state);
+        // SAFETY: the caller vouches for the buffers.
+        return unsafe { plainly(job.call, core, send, recv, op, want) };
+    };
+    let piece = chunk / job.element * job.element;
+    let mut at = 0;
+    while at < job.len {
+        let part = piece.min(job.len - at);
+        let step = area.step(job.call, root.unwrap_or(0));
+        let mine = area.chunk(step)?;
+        // The root of Reduce reads its own contribution where it is, unless it lies where the result goes.
+        let in_place = root == Some(core.rank) && !std::ptr::eq(job.from, to.cast_const());
+        let own = if in_place {
+            job.from.wrapping_add(at)
+        } else {
+            // SAFETY: the chunk has room for a piece; the caller vouches for the contribution.
+            unsafe { copy(mine, job.from.add(at), part) };
+            mine.cast_const()
+        };
+        area.publish_chunk(step, part, 0);
+        let mut seen_all = root.is_none();
+        if let Want::UpTo(last) = want {
+            let place = |area: &Area, rank: u32| -> Result<*const u8> {
+                if rank == core.rank {
+                    return Ok(own);
+                }
+                let line = area.await_line(step, rank)?;
+                expect_len(job.call, rank, line.len, part)?;
+                Ok(area.chunk_of(step, rank)?.cast_const())
+            };
+            let out = to.wrapping_add(at);
+            let first = place(area, 0)?;
+            if last == 0 {
+                // SAFETY: chunk and result have `part` bytes.
+                unsafe { copy(out, first, part) };
+            } else {
+                let mut left = first;
+                for rank in 1..=last {
+                    let right = place(area, rank)?;
+                    // SAFETY: all three are valid for `part` bytes and are the same or apart.
+                    unsafe { job.reducer.apply3(out, left, right, part / job.element) };
+                    left = out;
+                }
+            }
+            seen_all &= last + 1 == core.size();
+        } else {
+            seen_all = false;
+        }
+        area.finish(step, seen_all);
+        at += part;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `to` is valid for the job's bytes where something is wanted.
+unsafe fn combine_lines(
+    job: &Job,
+    core: &CommCore,
+    area: &Area,
+    step: Step,
+    to: *mut u8,
+    want: Want,
+    root: Option<u32>,
+) -> Result<()> {
+    // Aligned for every basic type that fits into a line.
+    let mut acc = [0u128; LINE_BYTES.div_ceil(16)];
+    let acc = acc.as_mut_ptr().cast::<u8>();
+    let mut other = [0u128; LINE_BYTES.div_ceil(16)];
+    let other = other.as_mut_ptr().cast::<u8>();
+    let last = match want {
+        Want::UpTo(last) => last,
+        Want::None => {
+            if root.is_none() {
+                // Exscan on rank 0: the lines are awaited all the same, to know that all came.
+                for rank in others(core) {
+                    area.await_line(step, rank)?;
+                }
+            }
+            return Ok(());
+        }
+    };
+    for rank in 0..=last {
+        let target = if rank == 0 { acc } else { other };
+        if rank == core.rank {
+            // SAFETY: at most a line's bytes; the caller vouches for the contribution.
+            unsafe { copy(target, job.from, job.len) };
+        } else {
+            let line = area.await_line(step, rank)?;
+            expect_len(job.call, rank, line.len, job.len)?;
+            // SAFETY: the line holds them; the buffers have room.
+            unsafe { copy(target, line.payload, job.len) };
+        }
+        if rank > 0 {
+            // SAFETY: both are buffers of ours with `len` bytes; the result goes over the first.
+            unsafe { job.reducer.apply3(acc, acc, other, job.len / job.element) };
+        }
+    }
+    if root.is_none() {
+        for rank in last + 1..core.size() {
+            if rank != core.rank {
+                area.await_line(step, rank)?;
+            }
+        }
+    }
+    // SAFETY: the caller vouches for `to`.
+    unsafe { copy(to, acc, job.len) };
+    Ok(())
+}
+
+/// A large Allreduce: for each piece, step A publishes what others combine, step B the part that I
+/// combined. Iteration i publishes A(i), combines A(i-1) into B(i-1), collects B(i-2), so that
+/// nobody waits for what was only just asked for.
+///
+/// # Safety
+/// `to` is valid for the job's bytes.
+unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, to: *mut u8) -> Result<()> {
+    let elements = job.len / job.element;
+    let piece = chunk / job.element;
+    let pieces = elements.div_ceil(piece);
+    let ranks = core.size() as usize;
+    let me = core.rank as usize;
+    // First element and number of elements, within the piece, of rank `r`'s part.
+    let part = |i: usize, r: usize| {
+        let n = piece.min(elements - i * piece);
+        let from = n * r / ranks;
+        (from, n * (r + 1) / ranks - from)
+    };
+    let byte = |i: usize, e: usize| (i * piece + e) * job.element;
+    let mut sent: Vec<Step> = Vec::with_capacity(pieces);
+    let mut combined: Vec<Step> = Vec::with_capacity(pieces);
+    for i in 0..pieces + 2 {
+        if i < pieces {
+            let step = area.step(job.call, 0);
+            let mine = area.chunk(step)?;
+            let n = piece.min(elements - i * piece);
+            let (from, len) = part(i, me);
+            // SAFETY: the chunk has room for the piece; the caller vouches for the contribution.
+            unsafe {
+                copy(mine, job.from.add(byte(i, 0)), from * job.element);
+                let behind = (from + len) * job.element;
+                copy(mine.add(behind), job.from.add(byte(i, from + len)), n * job.element - behind);
+            }
+            area.publish_chunk(step, n * job.element, 0);
+            sent.push(step);
+        }
+        if (1..=pieces).contains(&i) {
+            let i = i - 1;
+            let (from, len) = part(i, me);
+            let step = area.step(job.call, 0);
+            let out = area.chunk(step)?;
+            let n = piece.min(elements - i * piece);
+            let place = |area: &Area, rank: usize| -> Result<*const u8> {
+                if rank == me {
+                    return Ok(job.from.wrapping_add(byte(i, from)));
+                }
+                let line = area.await_line(sent[i], rank as u32)?;
+                expect_len(job.call, rank as u32, line.len, n * job.element)?;
+                Ok(area.chunk_of(sent[i], rank as u32)?.wrapping_add(from * job.element).cast_const())
+            };
+            let mut left = place(area, 0)?;
+            for rank in 1..ranks {
+                let right = place(area, rank)?;
+                // SAFETY: all three are valid for `len` elements and are the same or apart.
+                unsafe { job.reducer.apply3(out, left, right, len) };
+                left = out;
+            }
+            // SAFETY: the result has room for all pieces. My contribution there was just used.
+            unsafe { copy(to.add(byte(i, from)), out, len * job.element) };
+            area.publish_chunk(step, len * job.element, 0);
+            combined.push(step);
+        }
+        if let Some(i) = i.checked_sub(2) {
+            for rank in (1..ranks).map(|d| (me + d) % ranks) {
+                let (from, len) = part(i, rank);
+                let line = area.await_line(combined[i], rank as u32)?;
+                expect_len(job.call, rank as u32, line.len, len * job.element)?;
+                let bytes = area.chunk_of(combined[i], rank as u32)?;
+                // SAFETY: the chunk holds the part; the result has room for it, and my contribution
+                // there went into my chunk two iterations ago.
+                unsafe { copy(to.add(byte(i, from)), bytes, len * job.element) };
+            }
+            area.finish(combined[i], false);
+        }
+    }
+    Ok(())
+}
+
+/// Combines blocks of different sizes, each on its rank (MPI_Reduce_scatter). `send` none = in
+/// place: the contribution lies in `recv`.
+///
+/// # Safety
+/// As for [`reduce`]; `recv.base` has room for my block (in place: for all blocks).
+pub unsafe fn reduce_scatter(send: Option<Arg>, recv: Arg, counts: &[usize], op: Op, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let total = counts.iter().sum();
+    let all = Arg { count: total, ..send.unwrap_or(recv) };
+    let shape = Shape::of(all.datatype)?;
+    let before: usize = counts[..core.rank as usize].iter().sum();
+    let mine = counts[core.rank as usize];
+    // The whole vector is combined everywhere, and each rank keeps its block.
+    let mut whole = vec![0u8; shape.extent.unsigned_abs() * total];
+    let scratch = Arg { base: whole.as_mut_ptr(), ..all };
+    // SAFETY: the caller vouches for the contribution; the result is ours, with room for all blocks.
+    unsafe {
+        allreduce(Some(all), scratch, op, comm)?;
+        let block = shape.source(scratch.base, before.cast_signed(), mine);
+        shape.payload(recv.base, 0, mine).write(0, block.ptr, block.len);
+    }
+    Ok(())
+}
+
+/// Combines equal blocks, each on its rank (MPI_Reduce_scatter_block). `recv.count` is one block.
+///
+/// # Safety
+/// As for [`reduce_scatter`].
+pub unsafe fn reduce_scatter_block(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
+    let core = core_of(comm)?;
+    let counts = vec![recv.count; core.size() as usize];
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { reduce_scatter(send, recv, &counts, op, comm) }
+}
+
+/// All contributions come to all ranks, which combine what they want: for user-defined operations,
+/// types with holes, and jobs without shared chunks.
+///
+/// # Safety
+/// The buffers are valid for what the operation reads and writes.
+unsafe fn plainly(
+    _call: Call,
+    core: &CommCore,
+    send: Option<Arg>,
+    recv: Arg,
+    op: Op,
+    want: Want,
+) -> Result<()> {
+    let arg = send.unwrap_or(recv);
+    let (reducer, shape) = (with(|e| e.ops.reduction(&e.types, op, arg.datatype))?, Shape::of(arg.datatype)?);
+    // SAFETY: the caller vouches for the buffer.
+    let mine = unsafe { shape.payload(arg.base, 0, arg.count) }.to_bytes();
+    let all = internal::allgather(core, &mine)?;
+    let Want::UpTo(last) = want else { return Ok(()) };
+    // Elements as the operation wants them: spread out with the type's holes.
+    let spread = |bytes: &[u8]| -> Result<(Vec<u128>, *mut u8)> {
+        let (offset, room) = shape.span(arg.count);
+        let mut memory = vec![0u128; room.div_ceil(16) + 1];
+        let base = memory.as_mut_ptr().cast::<u8>().wrapping_offset(-offset);
+        // SAFETY: `memory` covers the span of the elements at `base`.
+        let mut payload: Payload = unsafe { shape.payload(base, 0, arg.count) };
+        expect_len(Call::Reduce, 0, bytes.len(), payload.len())?;
+        // SAFETY: the bytes are ours.
+        unsafe { payload.write(0, bytes.as_ptr(), bytes.len()) };
+        Ok((memory, base))
+    };
+    let (mut _left, mut acc) = spread(&all[0])?;
+    for bytes in &all[1..=last as usize] {
+        let (right, inout) = spread(bytes)?;
+        // SAFETY: both hold `count` elements in the type's layout and are ours.
+        unsafe { reducer.apply(inout, acc, arg.count) };
+        (_left, acc) = (right, inout);
+    }
+    // SAFETY: `acc` holds `count` elements; the caller vouches for the result.
+    unsafe {
+        let result = shape.payload(acc, 0, arg.count).to_bytes();
+        shape.payload(recv.base, 0, arg.count).write(0, result.as_ptr(), result.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! How the members of a communicator agree: on context numbers, and on what each of them brings.
+//!
+//! Context numbers come from one counter of the job; one member takes them and tells the others in
+//! a message that is sent anyway. What was taken and turns out to be unused is given back if nobody
+//! has taken more in the meantime.
+
+use super::Parent;
+use crate::comm::CommCore;
+use crate::p2p::{Mode, Route};
+use crate::payload::Payload;
+use crate::progress::wait_for;
+use crate::request::{RecvState, Request, Role, wait};
+use crate::status::{Call, Waiting};
+use crate::{Engine, Error, Result, coll, lock, with};
+use mpi_abi::consts::{MPI_ANY_TAG, MPI_COMM_WORLD, MPI_ERR_INTERN, MPI_ERR_OTHER};
+use shm::Segment;
+use shm::sync::Ordering;
+use std::ffi::c_int;
+
+/// Context numbers of one communicator: the user's and the engine's.
+pub(super) const PAIR: u32 = 2;
+/// Those of an intercommunicator: its own, and one for each side's local group.
+pub(super) const TRIPLE: u32 = 3 * PAIR;
+
+/// The contexts of an intercommunicator as one side sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Inter {
+    pub inter: u32,
+    pub local: u32,
+}
+
+impl Inter {
+    /// `base` is common to both sides; the first side is the one whose first process is first in
+    /// the job.
+    pub(super) fn new(base: u32, first_side: bool) -> Self {
+        Self { inter: base, local: if first_side { base + PAIR } else { base + 2 * PAIR } }
+    }
+}
+
+fn segment(e: &Engine) -> Result<&'static Segment> {
+    let world = e.world.as_ref();
+    world.map(|world| world.segment).ok_or_else(|| Error::new(MPI_ERR_OTHER, "MPI is not initialized"))
+}
+
+/// Takes `count` context numbers.
+pub(super) fn take(count: u32) -> Result<u32> {
+    with(|e| {
+        let counter = &segment(e)?.header().next_context;
+        let mut first = counter.load(Ordering::Relaxed);
+        loop {
+            let next = first.checked_add(count).ok_or_else(|| {
+                Error::new(MPI_ERR_INTERN, "no context number is left: 2^31 communicators were made in this job")
+            })?;
+            // The number itself is all that passes through the counter.
+            match counter.compare_exchange_weak(first, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(first),
+                Err(now) => first = now,
+            }
+        }
+    })
+}
+
+/// Gives the last `unused` of the `count` numbers from `first` back, if they are the latest.
+pub(super) fn give_back(first: u32, count: u32, unused: u32) {
+    let end = first + count;
+    // If others took more meanwhile the numbers are lost, and 2^32 is a large number.
+    let _ = with(|e| {
+        let counter = &segment(e)?.header().next_context;
+        let _ = counter.compare_exchange(end, end - unused, Ordering::Relaxed, Ordering::Relaxed);
+        Ok::<_, Error>(())
+    });
+}
+
+/// Waits for all members, on both sides.
+pub(super) fn barrier(parent: &Parent) -> Result<()> {
+    coll::internal::allgather(parent.local(), &[])?;
+    if parent.core.remote.is_some() {
+        if parent.core.rank == 0 {
+            swap(&parent.core, &[])?;
+        }
+        coll::internal::allgather(parent.local(), &[])?;
+    }
+    Ok(())
+}
+
+/// One context pair for a duplicate.
+pub(super) fn context(core: &CommCore) -> Result<u32> {
+    let mine = if core.rank == 0 { take(PAIR)?.to_le_bytes() } else { [0; 4] };
+    let bytes = coll::internal::bcast(core, &mine, 0)?;
+    Reader(&bytes).number()
+}
+
+/// What two sides of an intercommunicator tell each other: the other side's `mine`, and the
+/// context numbers. `count` of these are taken.
+pub(super) fn across(parent: &Parent, mine: &[u8], count: u32) -> Result<(u32, bool, Vec<u8>)> {
+    let local = parent.local();
+    let mut told = Vec::new();
+    if local.rank == 0 {
+        let offer = take(count)?;
+        told.extend(offer.to_le_bytes());
+        told.extend(mine);
+        let theirs = swap(&parent.core, &told)?;
+        let context = if first_side(&parent.core) { offer } else { Reader(&theirs).number()? };
+        told.clear();
+        told.extend(context.to_le_bytes());
+        told.extend(theirs.get(4..).unwrap_or_default());
+    }
+    let told = coll::internal::bcast(local, &told, 0)?;
+    let mut reader = Reader(&told);
+    let context = reader.number()?;
+    Ok((context, first_side(&parent.core), reader.0.to_vec()))
+}
+
+/// Whether my side of an intercommunicator is the one whose first process is first in the job.
+pub(super) fn first_side(core: &CommCore) -> bool {
+    let there = core.remote.as_ref().and_then(|remote| remote.world_rank(0));
+    core.group.world_rank(0) < there
+}
+
+/// Exchanges messages between the first ranks of both sides of an intercommunicator.
+fn swap(core: &CommCore, mine: &[u8]) -> Result<Vec<u8>> {
+    let to = super::world_rank(core.peers(), 0)?;
+    let context = core.context + 1;
+    tell(context, to, LEADERS, mine)?;
+    hear(context, to, LEADERS)
+}
+
+/// Tag of messages between the leaders of an intercommunicator, on the engine's context.
+const LEADERS: c_int = c_int::MAX;
+
+/// The tag, on the engine's context, for a call that the user gave a tag: negative, which no
+/// collective uses.
+pub(super) fn private(tag: c_int) -> c_int {
+    match c_int::MIN + tag {
+        // Would match everything.
+        MPI_ANY_TAG => c_int::MAX - 1,
+        tag => tag,
+    }
+}
+
+/// Sends `bytes` to the process `to` of the job; does not wait for its receive.
+pub(super) fn tell(context: u32, to: u32, tag: c_int, bytes: &[u8]) -> Result<()> {
+    let mut e = lock();
+    let route = Route { context, peer: to.cast_signed() };
+    let payload = Payload::Owned(bytes.into());
+    if e.try_send_now(route, tag, &payload)? {
+        return Ok(());
+    }
+    // The request owns the bytes and goes when they are gone.
+    let raw = e.start_send(None, route, tag, payload, MPI_COMM_WORLD, Mode::Standard, false)?;
+    drop(e);
+    wait::free(raw)
+}
+
+/// Receives what the process `from` of the job told.
+pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
+    let peer = from.cast_signed();
+    let what = Waiting { call: Call::CommCreate, peer, tag, context };
+    let message = wait_for(what, |e| e.contexts.match_receive(context, peer, tag))?;
+    let len = message.len();
+    let mut bytes = vec![0u8; len];
+    // The bytes are ours, and nobody writes to them once the request is complete or abandoned.
+    let payload = Payload::Run { base: bytes.as_mut_ptr(), len };
+    let raw = with(|e| {
+        let state = RecvState { source: peer, context, tag, matched: false, total: 0, arrived: 0 };
+        let comm = e.world_comm;
+        let raw = e.requests.insert(Request::active(Role::Recv(state), payload, comm));
+        e.deliver_unexpected(raw, message);
+        raw
+    });
+    match wait_for(what, |e| e.take_outcome(raw).transpose()) {
+        Ok(outcome) => match outcome?.error {
+            Some(error) => Err(*error),
+            None => Ok(bytes),
+        },
+        Err(error) => {
+            with(|e| e.abandon_request(raw));
+            Err(error)
+        }
+    }
+}
+
+/// Reads what another process wrote: a version of ours, but maybe of a broken job.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl Reader<'_> {
+    /// The next number.
+    pub(super) fn number(&mut self) -> Result<u32> {
+        let (number, rest) = self.0.split_first_chunk::<4>().ok_or_else(|| {
+            Error::new(MPI_ERR_INTERN, "a message between the members of a communicator is too short")
+        })?;
+        self.0 = rest;
+        Ok(u32::from_le_bytes(*number))
+    }
+
+    /// A list of numbers, with its length before it.
+    pub(super) fn numbers(&mut self) -> Result<Vec<u32>> {
+        let len = self.number()?;
+        (0..len).map(|_| self.number()).collect()
+    }
+}
+
+/// Appends a list of numbers with its length before it.
+pub(super) fn write_numbers(to: &mut Vec<u8>, numbers: impl Iterator<Item = u32>) {
+    let at = to.len();
+    to.extend([0; 4]);
+    let mut len = 0u32;
+    for number in numbers {
+        to.extend(number.to_le_bytes());
+        len += 1;
+    }
+    to[at..at + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_come_back_as_they_were_written() {
+        let mut bytes = Vec::new();
+        write_numbers(&mut bytes, [3, 1, 4].into_iter());
+        write_numbers(&mut bytes, std::iter::empty());
+        let mut reader = Reader(&bytes);
+        assert_eq!(reader.numbers(), Ok(vec![3, 1, 4]));
+        assert_eq!(reader.numbers(), Ok(vec![]));
+        assert!(reader.number().is_err());
+        assert!(Reader(&[200, 0, 0, 0, 1]).numbers().is_err());
+    }
+
+    #[test]
+    fn private_tags_are_distinct_and_never_a_wildcard() {
+        let tags = [0, 1, 2, c_int::MAX - 2, c_int::MAX - 1, c_int::MAX];
+        for (i, one) in tags.iter().enumerate() {
+            assert_ne!(private(*one), MPI_ANY_TAG);
+            assert_ne!(private(*one), LEADERS);
+            for other in &tags[..i] {
+                assert_ne!(private(*one), private(*other));
+            }
+        }
+    }
+
+    #[test]
+    fn both_sides_see_the_same_context_between_and_their_own_within() {
+        let (one, other) = (Inter::new(10, true), Inter::new(10, false));
+        assert_eq!(one.inter, other.inter);
+        assert_ne!(one.local, other.local);
+        assert!(one.local >= 12 && other.local + PAIR <= 10 + TRIPLE);
+    }
+}

@@ -1,0 +1,127 @@
+//! Intercommunicators: made out of two intracommunicators, and merged into one (MPI-5.0 section
+//! 7.6.2).
+//!
+//! Their contexts come in threes: one for messages between the sides, one for each side's local
+//! group, so that the engine can use its collectives there.
+
+use super::agree::{self, Inter, PAIR, Reader, TRIPLE, write_numbers};
+use super::{Parent, enter_inter, world_rank};
+use crate::comm::{CommCore, bad_rank};
+use crate::group::Group;
+use crate::{Error, Result, coll};
+use mpi_abi::Comm as Handle;
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_COMM, MPI_ERR_INTERN, MPI_ERR_TAG};
+use std::ffi::c_int;
+
+/// Connects the groups of two intracommunicators, whose leaders are both in `peer`.
+pub fn intercomm_create(
+    local: Handle,
+    local_leader: c_int,
+    peer: Handle,
+    remote_leader: c_int,
+    tag: c_int,
+) -> Result<Handle> {
+    let parent = Parent::of(local)?;
+    intra_only(&parent.core, "local_comm")?;
+    let size = parent.core.size();
+    let leader = u32::try_from(local_leader).ok().filter(|rank| *rank < size);
+    let leader = leader.ok_or_else(|| bad_rank("the local leader", local_leader, size))?;
+    if tag < 0 {
+        return Err(Error::new(MPI_ERR_TAG, format!("the tag is {tag}: it must not be negative")));
+    }
+    // The leader's part can fail by its own arguments: then it tells its group, which would wait
+    // for it otherwise.
+    let told = if parent.core.rank == leader {
+        let outcome = meet(&parent.core.group, peer, remote_leader, tag);
+        let told = match &outcome {
+            Ok(told) => told.clone(),
+            Err(error) => failure(error),
+        };
+        coll::internal::bcast(&parent.core, &told, leader)?;
+        outcome?;
+        told
+    } else {
+        coll::internal::bcast(&parent.core, &[], leader)?
+    };
+    let mut reader = Reader(&told);
+    let (fine, base) = (reader.number()?, reader.number()?);
+    if fine == 0 {
+        let text = String::from_utf8_lossy(reader.0).into_owned();
+        return Err(Error::new(base.cast_signed(), format!("the leader, rank {local_leader}, failed: {text}")));
+    }
+    let remote = Group::from_ranks(reader.numbers()?);
+    if let Some(both) = remote.iter().find(|world| parent.core.group.contains(*world)) {
+        return Err(Error::new(
+            MPI_ERR_COMM,
+            format!("the two groups overlap: rank {both} of the job is in both"),
+        ));
+    }
+    let first = parent.core.group.world_rank(0) < remote.world_rank(0);
+    Ok(parent.inter(Inter::new(base, first), (*parent.core.group).clone(), remote))
+}
+
+/// The leaders exchange their groups over the peer communicator; gives what the group is told.
+fn meet(group: &Group, peer: Handle, remote_leader: c_int, tag: c_int) -> Result<Vec<u8>> {
+    let peer = Parent::of(peer)?.core;
+    let size = peer.peers().size();
+    let there = u32::try_from(remote_leader).ok().and_then(|rank| peer.peers().world_rank(rank));
+    let there = there.ok_or_else(|| bad_rank("the remote leader", remote_leader, size))?;
+    if group.contains(there) {
+        return Err(Error::new(
+            MPI_ERR_ARG,
+            format!("the remote leader, rank {remote_leader} of peer_comm, is in the local group"),
+        ));
+    }
+    let offer = agree::take(TRIPLE)?;
+    let mut mine = offer.to_le_bytes().to_vec();
+    write_numbers(&mut mine, group.iter());
+    let (context, tag) = (peer.context + 1, agree::private(tag));
+    agree::tell(context, there, tag, &mine)?;
+    let theirs = agree::hear(context, there, tag)?;
+    let mut reader = Reader(&theirs);
+    let base = reader.number()?;
+    let remote = reader.numbers()?;
+    // Both take numbers; those of the side whose first process is first in the job are used.
+    let base = if group.world_rank(0) < remote.first().copied() { offer } else { base };
+    let mut told = [1, base].map(u32::to_le_bytes).concat();
+    write_numbers(&mut told, remote.into_iter());
+    Ok(told)
+}
+
+fn failure(error: &Error) -> Vec<u8> {
+    let mut told = [0, error.class.cast_unsigned()].map(u32::to_le_bytes).concat();
+    told.extend(error.text.as_bytes());
+    told
+}
+
+fn intra_only(core: &CommCore, name: &str) -> Result<()> {
+    if core.remote.is_none() {
+        return Ok(());
+    }
+    Err(Error::new(MPI_ERR_COMM, format!("{name} is an intercommunicator, an intracommunicator is needed")))
+}
+
+/// One intracommunicator of both sides; the side with `high` comes last. If both say the same, the
+/// side whose first process is first in the job comes first.
+pub fn intercomm_merge(comm: Handle, high: bool) -> Result<Handle> {
+    let parent = Parent::of(comm)?;
+    let Some(remote) = &parent.core.remote else {
+        return Err(Error::new(MPI_ERR_COMM, "the communicator is an intracommunicator, an intercommunicator is needed"));
+    };
+    let (context, first, theirs) = agree::across(&parent, &[u8::from(high)], PAIR)?;
+    let there = theirs.first().copied();
+    let there = there.ok_or_else(|| Error::new(MPI_ERR_INTERN, "the other side did not say whether it is high"))?;
+    let low = if (there != 0) == high { first } else { !high };
+    let local = &parent.core.group;
+    let ranks = if low { local.iter().chain(remote.iter()).collect() } else { remote.iter().chain(local.iter()).collect() };
+    Ok(parent.intra(context, Group::from_ranks(ranks)))
+}
+
+/// Enters an intercommunicator that `from_group` has agreed on.
+pub(super) fn connect(base: u32, local: &Group, remote: &Group, me: u32, handler: crate::errhandler::Handler) -> Result<Handle> {
+    if local.rank_of(me).is_none() {
+        return Ok(MPI_COMM_NULL);
+    }
+    let first = world_rank(local, 0)? < world_rank(remote, 0)?;
+    Ok(enter_inter(Inter::new(base, first), local.clone(), remote.clone(), me, handler))
+}

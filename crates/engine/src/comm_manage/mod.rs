@@ -1,0 +1,211 @@
+//! How communicators are made, described and freed (MPI-5.0 sections 7.4 to 7.6). What they are to
+//! messages is in `comm`; attributes are run by the shim, because their functions are user code.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | what a communicator has besides its core; entering and leaving the tables; comparison |
+//! | `agree.rs` | how the members agree on contexts and exchange what they know |
+//! | `make.rs` | dup, create, split |
+//! | `resource.rs` | split_type |
+//! | `hardware.rs` | which package, NUMA node, ... this process runs on |
+//! | `inter.rs` | intercommunicators: create, merge |
+//! | `from_group.rs` | communicators out of groups alone |
+//!
+//! Functions that communicate take no engine: they must be called without its lock.
+
+mod agree;
+pub mod hardware;
+mod from_group;
+mod inter;
+mod make;
+mod resource;
+
+pub use from_group::{create_from_group, intercomm_create_from_groups};
+pub use inter::{intercomm_create, intercomm_merge};
+pub use make::{create, create_group, dup, split};
+pub use resource::split_type;
+
+use crate::comm::{Comm, CommCore};
+use crate::errhandler::Handler;
+use crate::group::{Comparison, Group};
+use crate::info::Info;
+use crate::{Engine, Error, Result, naming, with};
+use mpi_abi::Comm as Handle;
+use mpi_abi::consts::{
+    MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_CONGRUENT, MPI_ERR_COMM, MPI_IDENT, MPI_SIMILAR, MPI_UNEQUAL,
+};
+use std::ffi::c_int;
+use std::sync::Arc;
+
+/// What few communicators have: kept beside them, by table handle.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// The hints that it was given, as far as they are known.
+    pub hints: Info,
+    /// Of an intercommunicator: its local group as a communicator of the engine's own.
+    pub local: Option<Arc<CommCore>>,
+}
+
+impl Engine {
+    /// Of an intercommunicator: its local group as a communicator of the engine's own, with
+    /// contexts of its own.
+    pub fn local_comm(&self, handle: Handle) -> Option<&Arc<CommCore>> {
+        self.objects.comms.get(&self.comm_raw(handle))?.local.as_ref()
+    }
+
+    /// The hints of a communicator.
+    pub fn comm_hints(&self, handle: Handle) -> Result<Info> {
+        self.comm(handle)?;
+        Ok(self.objects.comms.get(&self.comm_raw(handle)).map(|extras| extras.hints.clone()).unwrap_or_default())
+    }
+
+    /// Takes over the hints of `given`.
+    pub fn set_comm_hints(&mut self, handle: Handle, given: &Info) -> Result<()> {
+        self.comm(handle)?;
+        let raw = self.comm_raw(handle);
+        for key in HINTS {
+            if let Some(value) = given.text(key)
+                && (matches!(&*value, "true" | "false") || key == "mpi_assert_memory_alloc_kinds")
+            {
+                self.objects.comms.entry(raw).or_default().hints.put(key, &value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters a new communicator into the tables.
+    fn enter(&mut self, core: CommCore, handler: Handler, local: Option<Arc<CommCore>>) -> Handle {
+        let comm = Comm { errhandler: handler, ..Comm::new(Arc::new(core)) };
+        let raw = self.add_comm(comm);
+        if let Some(local) = local {
+            self.contexts.attach(&local);
+            self.objects.comms.insert(raw, Extras { local: Some(local), ..Extras::default() });
+        }
+        Handle::from_raw(raw)
+    }
+}
+
+/// The hints of MPI-5.0 section 7.4.4: kept and given back if their values make sense, for all of
+/// them are promises of the user that the engine may use or not. Others are not for us.
+const HINTS: [&str; 7] = [
+    "mpi_assert_no_any_tag",
+    "mpi_assert_no_any_source",
+    "mpi_assert_exact_length",
+    "mpi_assert_allow_overtaking",
+    "mpi_assert_strict_persistent_collective_ordering",
+    "mpi_assert_strict_start_ordering",
+    "mpi_assert_memory_alloc_kinds",
+];
+
+/// What a call needs of the communicator that it is made on.
+struct Parent {
+    core: Arc<CommCore>,
+    local: Option<Arc<CommCore>>,
+    handler: Handler,
+    me: u32,
+}
+
+impl Parent {
+    fn of(handle: Handle) -> Result<Self> {
+        with(|e| {
+            let comm = e.comm(handle)?;
+            let (core, handler) = (Arc::clone(&comm.core), comm.errhandler.clone());
+            Ok(Self { core, local: e.local_comm(handle).cloned(), handler, me: e.me })
+        })
+    }
+
+    /// The communicator of the local group: itself, unless it is an intercommunicator.
+    fn local(&self) -> &Arc<CommCore> {
+        self.local.as_ref().unwrap_or(&self.core)
+    }
+
+    /// An intracommunicator with this one's error handler; null for processes outside of `group`.
+    fn intra(&self, context: u32, group: Group) -> Handle {
+        let Some(rank) = group.rank_of(self.me) else { return MPI_COMM_NULL };
+        with(|e| e.enter(CommCore::new(context, Arc::new(group), rank, None), self.handler.clone(), None))
+    }
+
+    /// An intercommunicator; null for processes outside of `local` and if a side is empty.
+    fn inter(&self, contexts: agree::Inter, local: Group, remote: Group) -> Handle {
+        enter_inter(contexts, local, remote, self.me, self.handler.clone())
+    }
+}
+
+fn enter_inter(contexts: agree::Inter, local: Group, remote: Group, me: u32, handler: Handler) -> Handle {
+    let Some(rank) = local.rank_of(me).filter(|_| !remote.is_empty()) else { return MPI_COMM_NULL };
+    let group = Arc::new(local);
+    let own = Arc::new(CommCore::new(contexts.local, Arc::clone(&group), rank, None));
+    with(|e| e.enter(CommCore::new(contexts.inter, group, rank, Some(Arc::new(remote))), handler, Some(own)))
+}
+
+/// The rank in the job of a member; members have one.
+fn world_rank(group: &Group, rank: u32) -> Result<u32> {
+    group.world_rank(rank).ok_or_else(|| {
+        let size = group.size();
+        Error::new(mpi_abi::consts::MPI_ERR_RANK, format!("rank {rank} is not in the group of {size}"))
+    })
+}
+
+/// Refuses to free what the standard keeps (the predefined communicators) and what is none.
+pub fn check_free(handle: Handle) -> Result<()> {
+    with(|e| e.comm(handle).map(|_| ()))?;
+    let name = match handle {
+        MPI_COMM_WORLD => "MPI_COMM_WORLD",
+        MPI_COMM_SELF => "MPI_COMM_SELF",
+        _ => return Ok(()),
+    };
+    Err(Error::new(MPI_ERR_COMM, format!("{name} is predefined and cannot be freed")))
+}
+
+/// Frees a communicator whose attributes are gone. Operations on it that are in work complete:
+/// they hold what they need.
+pub fn free(handle: Handle) -> Result<()> {
+    check_free(handle)?;
+    with(|e| {
+        let raw = e.comm_raw(handle);
+        e.remove_comm(raw);
+        if let Some(local) = e.objects.comms.remove(&raw).and_then(|extras| extras.local) {
+            e.contexts.detach(local.context);
+        }
+    });
+    Ok(())
+}
+
+/// Waits until all members are here: the last word on a communicator that is disconnected.
+pub fn quiesce(handle: Handle) -> Result<()> {
+    check_free(handle)?;
+    let parent = Parent::of(handle)?;
+    agree::barrier(&parent)
+}
+
+/// `MPI_IDENT`, `MPI_CONGRUENT`, `MPI_SIMILAR` or `MPI_UNEQUAL`.
+pub fn compare(e: &Engine, one: Handle, other: Handle) -> Result<c_int> {
+    let (one, other) = (&e.comm(one)?.core, &e.comm(other)?.core);
+    if Arc::ptr_eq(one, other) {
+        return Ok(MPI_IDENT);
+    }
+    let remote = match (&one.remote, &other.remote) {
+        (None, None) => Comparison::Ident,
+        (Some(one), Some(other)) => one.compare(other),
+        _ => Comparison::Unequal,
+    };
+    Ok(match (one.group.compare(&other.group), remote) {
+        (Comparison::Ident, Comparison::Ident) => MPI_CONGRUENT,
+        (Comparison::Unequal, _) | (_, Comparison::Unequal) => MPI_UNEQUAL,
+        _ => MPI_SIMILAR,
+    })
+}
+
+/// The name of a communicator; `MPI_COMM_NULL` has one too.
+pub fn name(e: &Engine, handle: Handle) -> Result<String> {
+    if handle == MPI_COMM_NULL {
+        return Ok("MPI_COMM_NULL".to_owned());
+    }
+    Ok(e.comm(handle)?.name.clone())
+}
+
+/// Names a communicator.
+pub fn set_name(e: &mut Engine, handle: Handle, name: &str) -> Result<()> {
+    naming::fit(name).clone_into(&mut e.comm_mut(handle)?.name);
+    Ok(())
+}

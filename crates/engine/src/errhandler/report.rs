@@ -1,0 +1,157 @@
+//! What happens when a call failed: the shim hands in the object and the error and gets the code
+//! for its caller and what to do besides. Nothing here waits or calls user code.
+
+use super::{Handler, Owner};
+use crate::error::{Error, Result};
+use crate::{Engine, errcode, session, with};
+use mpi_abi::consts::{MPI_COMM_SELF, MPI_ERR_FILE, MPI_ERR_WIN, MPI_FILE_NULL, MPI_WIN_NULL};
+use mpi_abi::{Comm, Errhandler, File, Session, Win};
+use std::ffi::c_int;
+use std::io::Write as _;
+
+/// The object whose error handler is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// A communicator.
+    Comm(Comm),
+    /// A window.
+    Win(Win),
+    /// A file; `MPI_FILE_NULL` for errors of opening and deleting.
+    File(File),
+    /// A session.
+    Session(Session),
+    /// One that was to be made with this error handler.
+    Unborn(Errhandler),
+    /// None of these: `MPI_COMM_SELF` is asked, as the standard says.
+    Process,
+}
+
+/// What the shim does with an error, besides returning its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Return,
+    /// The job ends: call [`die`].
+    Die,
+    /// The user's function at this address is called with the address of the object's handle and
+    /// that of the code; its type belongs to the kind of object.
+    Call(Owner, usize),
+}
+
+/// The code of `error` for the caller of a function that failed on `object`, and what to do.
+#[cold]
+pub fn report(object: Object, error: &Error) -> (c_int, Action) {
+    with(|e| (e.objects.codes.encode(error), e.handler_or_process(object).action()))
+}
+
+impl Handler {
+    fn action(&self) -> Action {
+        match self {
+            Self::Return => Action::Return,
+            Self::Fatal | Self::Abort => Action::Die,
+            Self::User(user) => Action::Call(user.owner, user.function),
+        }
+    }
+}
+
+/// Says what happened and ends the job.
+#[cold]
+pub fn die(function: &str, object: Object, error: &Error) -> ! {
+    let words = with(|e| {
+        let sentence = errcode::describe(e.objects.codes.class(error.class), &error.text);
+        last_words(e.world_rank(), function, &e.describe(object), &sentence)
+    });
+    // One write, so that the lines of several ranks stay apart. If nobody reads, nobody is told.
+    let _ = std::io::stderr().write_all(words.as_bytes());
+    crate::world::abort(error.class)
+}
+
+fn last_words(rank: Option<u32>, function: &str, object: &str, sentence: &str) -> String {
+    let who = rank.map_or_else(|| "this process".to_owned(), |rank| format!("rank {rank}"));
+    format!("oxmpi: {who}: {function} failed on {object}, whose errors are fatal: the job ends\noxmpi: {who}: {sentence}\n")
+}
+
+impl Engine {
+    /// The error handler of `object`, or the error that there is no such object.
+    pub fn handler(&self, object: Object) -> Result<&Handler> {
+        match object {
+            Object::Comm(comm) => Ok(&self.comm(comm)?.errhandler),
+            Object::Win(win) => self.objects.handlers.get(&win.raw()).ok_or_else(|| {
+                let what = if win == MPI_WIN_NULL { "MPI_WIN_NULL".into() } else { format!("{:#x}", win.raw()) };
+                Error::new(MPI_ERR_WIN, format!("{what} is not a window"))
+            }),
+            Object::File(MPI_FILE_NULL) => Ok(&self.objects.file_handler),
+            Object::File(file) => self.objects.handlers.get(&file.raw()).ok_or_else(|| {
+                Error::new(MPI_ERR_FILE, format!("{:#x} is not the handle of an open file", file.raw()))
+            }),
+            Object::Session(session) => Ok(&session::get(&self.objects, session)?.errhandler),
+            Object::Unborn(_) | Object::Process => self.handler(Object::Comm(MPI_COMM_SELF)),
+        }
+    }
+
+    /// The same with what stands in for an object that is none: the process's handler, which is
+    /// that of `MPI_COMM_SELF` once the world is there.
+    fn handler_or_process(&self, object: Object) -> Handler {
+        let own = match object {
+            Object::Unborn(handle) => super::predefined(handle),
+            _ => self.handler(object).ok().cloned(),
+        };
+        own.or_else(|| self.handler(Object::Process).ok().cloned()).unwrap_or_else(|| self.objects.initial.clone())
+    }
+
+    /// What a call of the error handler of `object` does.
+    pub fn action(&self, object: Object) -> Result<Action> {
+        self.handler(object).map(Handler::action)
+    }
+
+    /// Gives `object` the error handler behind `handle`.
+    pub fn set_handler(&mut self, object: Object, handle: Errhandler) -> Result<()> {
+        self.handler(object)?;
+        let owner = match object {
+            Object::Win(_) => Owner::Win,
+            Object::File(_) => Owner::File,
+            Object::Session(_) => Owner::Session,
+            Object::Comm(_) | Object::Unborn(_) | Object::Process => Owner::Comm,
+        };
+        let handler = super::resolve(&self.objects.errhandlers, handle, owner)?;
+        match object {
+            Object::Comm(comm) => self.comm_mut(comm)?.errhandler = handler,
+            Object::File(MPI_FILE_NULL) => self.objects.file_handler = handler,
+            Object::Win(Win(raw)) | Object::File(File(raw)) => {
+                self.objects.handlers.insert(raw, handler);
+            }
+            Object::Session(session) => session::get_mut(&mut self.objects, session)?.errhandler = handler,
+            Object::Unborn(_) | Object::Process => self.comm_mut(MPI_COMM_SELF)?.errhandler = handler,
+        }
+        Ok(())
+    }
+
+    fn describe(&self, object: Object) -> String {
+        match object {
+            Object::Comm(comm) => match self.comm(comm) {
+                Ok(comm) if !comm.name.is_empty() => comm.name.clone(),
+                Ok(_) => "a communicator".to_owned(),
+                Err(_) => "MPI_COMM_SELF".to_owned(),
+            },
+            Object::Win(win) => self.objects.names.get(win.raw()).unwrap_or("a window").to_owned(),
+            Object::File(_) => "a file".to_owned(),
+            Object::Session(_) => "a session".to_owned(),
+            Object::Unborn(_) => "an object to be made".to_owned(),
+            Object::Process => "MPI_COMM_SELF".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_name_rank_function_object_and_reason() {
+        let words = last_words(Some(2), "MPI_Send", "MPI_COMM_WORLD", "MPI_ERR_RANK: the destination is rank 7");
+        assert_eq!(words.lines().count(), 2);
+        for part in ["rank 2", "MPI_Send", "MPI_COMM_WORLD", "MPI_ERR_RANK: the destination is rank 7"] {
+            assert!(words.contains(part), "{words}");
+        }
+    }
+}

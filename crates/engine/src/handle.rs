@@ -1,0 +1,199 @@
+//! Handles that the engine gives to C: index and generation, never addresses, so that a stale or
+//! foreign handle is an error and not a crash (design.md section 2). Each kind of object has one
+//! table in [`crate::Engine`].
+//!
+//! A handle is `kind << 56 | generation << 32 | index`; values below 0x1000 belong to the ABI's
+//! predefined objects and never come out of a table.
+
+/// What a handle stands for; the top byte of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are MPI's own")]
+pub enum Kind {
+    Comm = 1,
+    Datatype,
+    Request,
+    Group,
+    Op,
+    Errhandler,
+    Info,
+    Message,
+    Session,
+    Win,
+    File,
+}
+
+impl Kind {
+    /// The kind whose number is `raw`'s top byte, if any.
+    pub fn of(raw: usize) -> Option<Self> {
+        use Kind::{Comm, Datatype, Errhandler, File, Group, Info, Message, Op, Request, Session, Win};
+        [Comm, Datatype, Request, Group, Op, Errhandler, Info, Message, Session, Win, File]
+            .into_iter()
+            .find(|k| *k as usize == raw >> 56)
+    }
+}
+
+/// Why a handle does not name a live object of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// The value is a handle of another kind.
+    OtherKind(Kind),
+    /// The object was freed; the handle is older than the slot's present content.
+    Freed,
+    /// The value was never handed out.
+    Unknown,
+}
+
+/// The reason in words, for the text of an error.
+#[cold]
+pub fn explain(why: Stale) -> String {
+    match why {
+        Stale::OtherKind(kind) => format!("it is the handle of a {kind:?}"),
+        Stale::Freed => "it was freed, or completed, before".to_owned(),
+        Stale::Unknown => "it was never handed out".to_owned(),
+    }
+}
+
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// Live objects of one kind, found by handle in constant time.
+pub struct HandleTable<T> {
+    kind: Kind,
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+const GENERATIONS: u32 = 0x00ff_ffff;
+
+impl<T> HandleTable<T> {
+    /// An empty table for objects of `kind`.
+    pub const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// Stores `value` and gives its handle.
+    #[inline]
+    pub fn insert(&mut self, value: T) -> usize {
+        let index = if let Some(index) = self.free.pop() {
+            self.slots[index as usize].value = Some(value);
+            index
+        } else {
+            let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+            self.slots.push(Slot {
+                generation: 1,
+                value: Some(value),
+            });
+            index
+        };
+        self.handle_of(index)
+    }
+
+    #[inline]
+    fn handle_of(&self, index: u32) -> usize {
+        let generation = self.slots[index as usize].generation;
+        (self.kind as usize) << 56 | (generation as usize) << 32 | index as usize
+    }
+
+    #[inline]
+    fn slot(&self, raw: usize) -> Option<usize> {
+        let index = raw & 0xffff_ffff;
+        let slot = self.slots.get(index)?;
+        let same = raw >> 32 == (self.kind as usize) << 24 | slot.generation as usize;
+        (same && slot.value.is_some()).then_some(index)
+    }
+
+    /// The object of handle `raw`.
+    #[inline]
+    pub fn get(&self, raw: usize) -> Option<&T> {
+        self.slot(raw).and_then(|i| self.slots[i].value.as_ref())
+    }
+
+    /// The object of handle `raw`, to change it.
+    #[inline]
+    pub fn get_mut(&mut self, raw: usize) -> Option<&mut T> {
+        self.slot(raw).and_then(|i| self.slots[i].value.as_mut())
+    }
+
+    /// Takes the object out; its handle is stale from now on.
+    #[inline]
+    pub fn remove(&mut self, raw: usize) -> Option<T> {
+        let index = self.slot(raw)?;
+        let slot = &mut self.slots[index];
+        let value = slot.value.take();
+        slot.generation = if slot.generation == GENERATIONS { 1 } else { slot.generation + 1 };
+        self.free.push(u32::try_from(index).unwrap_or(u32::MAX));
+        value
+    }
+
+    /// Why `raw` is no handle of this table (for the error text).
+    #[cold]
+    pub fn why_stale(&self, raw: usize) -> Stale {
+        match Kind::of(raw) {
+            Some(kind) if kind == self.kind => {
+                if (raw & 0xffff_ffff) < self.slots.len() { Stale::Freed } else { Stale::Unknown }
+            }
+            Some(kind) => Stale::OtherKind(kind),
+            None => Stale::Unknown,
+        }
+    }
+
+    /// The handle of the live object at `index` (for `MPI_*_fromint`).
+    pub fn from_index(&self, index: usize) -> Option<usize> {
+        let live = self.slots.get(index)?.value.is_some();
+        live.then(|| self.handle_of(u32::try_from(index).unwrap_or(u32::MAX)))
+    }
+
+    /// How many objects are alive.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether no object is alive.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All live objects with their handles.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.slots.iter().enumerate().filter_map(|(i, slot)| {
+            let index = u32::try_from(i).unwrap_or(u32::MAX);
+            slot.value.as_ref().map(|v| (self.handle_of(index), v))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_handle_stays_invalid_when_its_slot_is_used_again() {
+        let mut table = HandleTable::new(Kind::Group);
+        let first = table.insert("first");
+        assert_eq!(table.remove(first), Some("first"));
+        let second = table.insert("second");
+        assert_ne!(first, second);
+        assert_eq!(table.get(first), None);
+        assert_eq!(table.why_stale(first), Stale::Freed);
+        assert_eq!(table.get(second), Some(&"second"));
+        assert_eq!(table.from_index(second & 0xffff_ffff), Some(second));
+    }
+
+    #[test]
+    fn a_handle_of_another_kind_is_told_apart() {
+        let mut groups = HandleTable::new(Kind::Group);
+        let mut infos = HandleTable::new(Kind::Info);
+        let group = groups.insert(1);
+        let _ = infos.insert(2);
+        assert_eq!(infos.get(group), None);
+        assert_eq!(infos.why_stale(group), Stale::OtherKind(Kind::Group));
+        assert_eq!(infos.why_stale(0x101), Stale::Unknown);
+    }
+}

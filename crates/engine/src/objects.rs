@@ -1,0 +1,110 @@
+//! The objects of a process that are no communicators, types or requests: groups, infos, error
+//! handlers, attribute keys, sessions, names, and the error codes that users add. One [`Objects`]
+//! lies in the engine; the modules of these objects take it and know nothing of the rest.
+
+use crate::attr::{Attributes, Keyvals};
+use crate::comm_manage::Extras;
+use crate::errcode::Codes;
+use crate::errhandler::{self, Handler};
+use crate::error::Error;
+use crate::group::Group;
+use crate::handle::{HandleTable, Kind, Stale};
+use crate::info::Info;
+use crate::naming::Names;
+use crate::session::Session;
+use std::collections::HashMap;
+use std::ffi::c_int;
+use std::sync::Arc;
+
+/// All of them.
+pub struct Objects {
+    /// What few communicators have, by table handle.
+    pub comms: HashMap<usize, Extras>,
+    /// Groups that the user holds.
+    pub groups: HandleTable<Arc<Group>>,
+    /// Info objects that the user holds.
+    pub infos: HandleTable<Info>,
+    /// What `MPI_INFO_ENV` says; filled when the world starts.
+    pub env: Info,
+    /// Error handlers that the user made.
+    pub errhandlers: HandleTable<errhandler::Slot>,
+    /// Error handlers of windows and files, by handle. Whoever makes such an object puts its first
+    /// one here, which is what makes the handle known to the object modules.
+    pub handlers: HashMap<usize, Handler>,
+    /// What new files get, and what errors of opening them go to (`MPI_FILE_NULL`).
+    pub file_handler: Handler,
+    /// What the process does with errors that belong to no object before the world starts.
+    pub initial: Handler,
+    /// Keys of attributes.
+    pub keyvals: Keyvals,
+    /// Attributes of types and windows, by handle.
+    pub attributes: HashMap<usize, Attributes>,
+    /// Names of types and windows.
+    pub names: Names,
+    /// Sessions that are open.
+    pub sessions: HandleTable<Session>,
+    /// Texts of past errors; error classes and codes that the user added.
+    pub codes: Codes,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self {
+            comms: HashMap::new(),
+            groups: HandleTable::new(Kind::Group),
+            infos: HandleTable::new(Kind::Info),
+            env: Info::default(),
+            errhandlers: HandleTable::new(Kind::Errhandler),
+            handlers: HashMap::new(),
+            file_handler: Handler::Return,
+            initial: Handler::default(),
+            keyvals: Keyvals::default(),
+            attributes: HashMap::new(),
+            names: Names::default(),
+            sessions: HandleTable::new(Kind::Session),
+            codes: Codes::default(),
+        }
+    }
+}
+
+/// The error for a handle that names no live object: `what` was expected.
+#[cold]
+pub fn not_alive(class: c_int, what: &str, why: Stale, raw: usize) -> Error {
+    let text = match why {
+        Stale::Freed => format!("the {what} with handle {raw:#x} was freed"),
+        Stale::OtherKind(kind) => format!("handle {raw:#x} is that of a {}, where one of a {what} is needed", noun(kind)),
+        Stale::Unknown => format!("{raw:#x} is not the handle of a {what}"),
+    };
+    Error::new(class, text)
+}
+
+fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Comm => "communicator",
+        Kind::Datatype => "datatype",
+        Kind::Request => "request",
+        Kind::Group => "group",
+        Kind::Op => "reduction operation",
+        Kind::Errhandler => "error handler",
+        Kind::Info => "info object",
+        Kind::Message => "matched message",
+        Kind::Session => "session",
+        Kind::Win => "window",
+        Kind::File => "file",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_of_another_kind_is_named() {
+        let mut objects = Objects::default();
+        let group = objects.groups.insert(Arc::new(Group::empty()));
+        let why = objects.infos.why_stale(group);
+        let error = not_alive(34, "info object", why, group);
+        assert_eq!(error.class, 34);
+        assert!(error.text.ends_with("is that of a group, where one of a info object is needed"), "{}", error.text);
+    }
+}

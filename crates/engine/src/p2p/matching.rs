@@ -1,0 +1,270 @@
+//! Matching of messages and receives (MPI-5.0 section 3.5): per context one queue of posted
+//! receives and one of unexpected messages, both in order, so that messages of one sender can
+//! not overtake each other.
+
+use crate::comm::CommCore;
+use mpi_abi::consts::MPI_ANY_TAG;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::c_int;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+/// A receive that waits for its message.
+#[derive(Debug, Clone, Copy)]
+struct Posted {
+    /// World rank, -1 = any.
+    source: i32,
+    tag: c_int,
+    request: usize,
+}
+
+/// A message that waits for its receive.
+pub struct Unexpected {
+    /// World rank of the sender.
+    pub from: u32,
+    /// Its tag.
+    pub tag: c_int,
+    /// Its bytes, or where they are.
+    pub body: Body,
+}
+
+/// The bytes of an unexpected message.
+pub enum Body {
+    /// In a cell's payload.
+    Small([u64; shm::ring::WORDS], usize),
+    /// All of it.
+    Whole(Box<[u8]>),
+    /// The beginning, and the sender's offer of the rest.
+    Offer(Offer, Box<[u8]>),
+    /// A send of this very process, which waits to be matched (its request).
+    Local(usize, usize),
+}
+
+/// What a sender says of a message that does not fit into one piece, or that wants an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// Bytes of the message.
+    pub total: usize,
+    /// The sender's request.
+    pub request: u64,
+    /// Address of the bytes in the sender's memory, 0 = not in one run.
+    pub address: usize,
+    /// The sender wants to know of the match (synchronous mode).
+    pub synchronous: bool,
+    /// The sender waits in a blocking call.
+    pub blocking: bool,
+}
+
+impl Unexpected {
+    /// Bytes of the message.
+    pub fn len(&self) -> usize {
+        match &self.body {
+            Body::Small(_, len) | Body::Local(_, len) => *len,
+            Body::Whole(bytes) => bytes.len(),
+            Body::Offer(offer, _) => offer.total,
+        }
+    }
+}
+
+#[inline]
+fn fits(source: i32, tag: c_int, from: u32, message_tag: c_int) -> bool {
+    (source < 0 || source.cast_unsigned() == from) && (tag == message_tag || tag == MPI_ANY_TAG)
+}
+
+/// The queues of one context.
+#[derive(Default)]
+struct Context {
+    id: u32,
+    /// To turn world ranks into the communicator's; none before the communicator is known here.
+    comm: Option<Arc<CommCore>>,
+    posted: VecDeque<Posted>,
+    unexpected: VecDeque<Unexpected>,
+}
+
+/// Hash of a context number: they are counted, so multiplying spreads them well enough.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(31).wrapping_add(u64::from(*byte));
+        }
+    }
+    fn write_u32(&mut self, value: u32) {
+        self.0 = u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// All queues of the process.
+#[derive(Default)]
+pub struct Contexts {
+    slots: Vec<Context>,
+    free: Vec<u32>,
+    by_id: HashMap<u32, u32, BuildHasherDefault<Spread>>,
+    /// The last one looked up: most messages are for the same.
+    last: Option<(u32, u32)>,
+}
+
+impl Contexts {
+    #[inline]
+    fn slot(&mut self, id: u32) -> &mut Context {
+        if let Some((last, slot)) = self.last
+            && last == id
+        {
+            return &mut self.slots[slot as usize];
+        }
+        self.find_slot(id)
+    }
+
+    fn find_slot(&mut self, id: u32) -> &mut Context {
+        let slot = if let Some(slot) = self.by_id.get(&id) {
+            *slot
+        } else {
+            let fresh = Context { id, ..Context::default() };
+            let slot = if let Some(slot) = self.free.pop() {
+                self.slots[slot as usize] = fresh;
+                slot
+            } else {
+                self.slots.push(fresh);
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            };
+            self.by_id.insert(id, slot);
+            slot
+        };
+        self.last = Some((id, slot));
+        &mut self.slots[slot as usize]
+    }
+
+    /// Tells that `core` uses its two contexts.
+    pub fn attach(&mut self, core: &Arc<CommCore>) {
+        for id in [core.context, core.context + 1] {
+            self.slot(id).comm = Some(Arc::clone(core));
+        }
+    }
+
+    /// The communicator is freed: its queues go if nothing is left in them. What is left belongs
+    /// to operations that the standard lets complete.
+    pub fn detach(&mut self, context: u32) {
+        for id in [context, context + 1] {
+            let Some(&slot) = self.by_id.get(&id) else { continue };
+            let queues = &mut self.slots[slot as usize];
+            queues.unexpected.clear();
+            if queues.posted.is_empty() {
+                queues.comm = None;
+                self.by_id.remove(&id);
+                self.free.push(slot);
+                self.last = None;
+            }
+        }
+    }
+
+    /// The rank, in the context's communicator, of world rank `from`.
+    #[inline]
+    pub fn source_rank(&mut self, id: u32, from: u32) -> c_int {
+        let rank = self.slot(id).comm.as_ref().and_then(|c| c.peers().rank_of(from));
+        rank.unwrap_or(from).cast_signed()
+    }
+
+    /// A message came: the first posted receive that it fits, taken out of the queue.
+    #[inline]
+    pub fn match_message(&mut self, id: u32, from: u32, tag: c_int) -> Option<usize> {
+        let posted = &mut self.slot(id).posted;
+        let at = posted.iter().position(|p| fits(p.source, p.tag, from, tag))?;
+        posted.remove(at).map(|p| p.request)
+    }
+
+    /// Nobody waits for the message: keep it.
+    pub fn keep(&mut self, id: u32, message: Unexpected) {
+        self.slot(id).unexpected.push_back(message);
+    }
+
+    /// A receive comes: the first message that fits it, taken out of the queue.
+    #[inline]
+    pub fn match_receive(&mut self, id: u32, source: i32, tag: c_int) -> Option<Unexpected> {
+        let unexpected = &mut self.slot(id).unexpected;
+        if unexpected.is_empty() {
+            return None;
+        }
+        let at = unexpected.iter().position(|u| fits(source, tag, u.from, u.tag))?;
+        unexpected.remove(at)
+    }
+
+    /// The first message that fits, left in the queue: sender, tag, bytes.
+    pub fn peek(&mut self, id: u32, source: i32, tag: c_int) -> Option<(u32, c_int, usize)> {
+        let unexpected = &self.slot(id).unexpected;
+        unexpected.iter().find(|u| fits(source, tag, u.from, u.tag)).map(|u| (u.from, u.tag, u.len()))
+    }
+
+    /// No message is there for the receive: it waits.
+    #[inline]
+    pub fn post(&mut self, id: u32, source: i32, tag: c_int, request: usize) {
+        self.slot(id).posted.push_back(Posted { source, tag, request });
+    }
+
+    /// Takes a posted receive back; false if it was matched.
+    pub fn withdraw(&mut self, id: u32, request: usize) -> bool {
+        let posted = &mut self.slot(id).posted;
+        let at = posted.iter().position(|p| p.request == request);
+        at.and_then(|at| posted.remove(at)).is_some()
+    }
+
+    /// Messages that nobody has received, over all contexts: (context, sender, tag, bytes).
+    pub fn leftovers(&self) -> impl Iterator<Item = (u32, u32, c_int, usize)> {
+        self.slots.iter().flat_map(|c| c.unexpected.iter().map(move |u| (c.id, u.from, u.tag, u.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(from: u32, tag: c_int) -> Unexpected {
+        Unexpected { from, tag, body: Body::Small([0; shm::ring::WORDS], 0) }
+    }
+
+    #[test]
+    fn recv_posted_first_matches_by_tag() {
+        let mut contexts = Contexts::default();
+        contexts.post(4, 1, 7, 100);
+        contexts.post(4, 1, 8, 101);
+        assert_eq!(contexts.match_message(4, 1, 8), Some(101));
+        assert_eq!(contexts.match_message(4, 1, 8), None);
+        assert_eq!(contexts.match_message(4, 2, 7), None);
+        assert_eq!(contexts.match_message(6, 1, 7), None);
+        assert_eq!(contexts.match_message(4, 1, 7), Some(100));
+    }
+
+    #[test]
+    fn the_earlier_of_two_fitting_receives_wins_also_with_wildcards() {
+        let mut contexts = Contexts::default();
+        contexts.post(0, -1, MPI_ANY_TAG, 1);
+        contexts.post(0, 3, 5, 2);
+        assert_eq!(contexts.match_message(0, 3, 5), Some(1));
+        assert_eq!(contexts.match_message(0, 3, 5), Some(2));
+    }
+
+    #[test]
+    fn messages_of_one_sender_do_not_overtake() {
+        let mut contexts = Contexts::default();
+        for tag in [1, 2, 1] {
+            contexts.keep(0, message(4, tag));
+        }
+        assert_eq!(contexts.match_receive(0, 4, 1).map(|u| u.tag), Some(1));
+        assert_eq!(contexts.peek(0, -1, MPI_ANY_TAG), Some((4, 2, 0)));
+        assert_eq!(contexts.match_receive(0, -1, MPI_ANY_TAG).map(|u| u.tag), Some(2));
+        assert_eq!(contexts.match_receive(0, 4, 2).map(|u| u.tag), None);
+    }
+
+    #[test]
+    fn a_withdrawn_receive_matches_nothing() {
+        let mut contexts = Contexts::default();
+        contexts.post(0, -1, 1, 9);
+        assert!(contexts.withdraw(0, 9));
+        assert!(!contexts.withdraw(0, 9));
+        assert_eq!(contexts.match_message(0, 0, 1), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! Probe and matched probe (MPI-5.0 section 3.8).
+
+use super::matching::Unexpected;
+use crate::progress::{self, wait_for};
+use crate::request::{RecvState, Request, Role};
+use crate::status::{Call, Status, Waiting};
+use crate::{Engine, Error, Result, with};
+use mpi_abi::consts::{MPI_ERR_REQUEST, MPI_MESSAGE_NO_PROC};
+use mpi_abi::{Comm, Datatype, Message};
+use std::ffi::c_int;
+
+/// A message that a matched probe took out of the queue.
+pub struct Matched {
+    context: u32,
+    comm: usize,
+    message: Unexpected,
+}
+
+impl Engine {
+    fn peek_status(&mut self, context: u32, source: i32, tag: c_int) -> Option<Status> {
+        let (from, tag, bytes) = self.contexts.peek(context, source, tag)?;
+        let source = self.contexts.source_rank(context, from);
+        Some(Status { source, tag, bytes: bytes as u64, ..Status::EMPTY })
+    }
+
+    fn take_matched(&mut self, comm: Comm, context: u32, source: i32, tag: c_int) -> Option<(Message, Status)> {
+        let status = self.peek_status(context, source, tag)?;
+        let message = self.contexts.match_receive(context, source, tag)?;
+        let comm = self.comm_raw(comm);
+        let raw = self.messages.insert(Matched { context, comm, message });
+        Some((Message(raw), status))
+    }
+}
+
+/// Waits for a message that fits; it stays in the queue (MPI_Probe).
+pub fn probe(source: c_int, tag: c_int, comm: Comm) -> Result<Status> {
+    let Some(route) = with(|e| e.route_recv(comm, source, tag))? else { return Ok(Status::PROC_NULL) };
+    let what = Waiting { call: Call::Probe, peer: route.peer, tag, context: route.context };
+    wait_for(what, |e| e.peek_status(route.context, route.peer, tag))
+}
+
+/// One look for a message that fits (MPI_Iprobe).
+pub fn iprobe(source: c_int, tag: c_int, comm: Comm) -> Result<Option<Status>> {
+    let Some(route) = with(|e| e.route_recv(comm, source, tag))? else { return Ok(Some(Status::PROC_NULL)) };
+    progress::poll(|e| Ok(e.peek_status(route.context, route.peer, tag)))
+}
+
+/// Waits for a message that fits and takes it out of the queue (MPI_Mprobe).
+pub fn mprobe(source: c_int, tag: c_int, comm: Comm) -> Result<(Message, Status)> {
+    let Some(route) = with(|e| e.route_recv(comm, source, tag))? else {
+        return Ok((MPI_MESSAGE_NO_PROC, Status::PROC_NULL));
+    };
+    let what = Waiting { call: Call::Mprobe, peer: route.peer, tag, context: route.context };
+    wait_for(what, |e| e.take_matched(comm, route.context, route.peer, tag))
+}
+
+/// One look for a message that fits; if there is one it is taken out (MPI_Improbe).
+pub fn improbe(source: c_int, tag: c_int, comm: Comm) -> Result<Option<(Message, Status)>> {
+    let Some(route) = with(|e| e.route_recv(comm, source, tag))? else {
+        return Ok(Some((MPI_MESSAGE_NO_PROC, Status::PROC_NULL)));
+    };
+    progress::poll(|e| Ok(e.take_matched(comm, route.context, route.peer, tag)))
+}
+
+/// Starts the receive of a matched message (MPI_Imrecv; with a wait, MPI_Mrecv).
+///
+/// # Safety
+/// The buffer is valid for writes of `count` elements of `datatype` until the request is complete.
+pub unsafe fn imrecv(buffer: *mut u8, count: usize, datatype: Datatype, message: Message) -> Result<usize> {
+    with(|e| {
+        if message == MPI_MESSAGE_NO_PROC {
+            let comm = e.world_comm;
+            return Ok(e.requests.insert(Request::complete(Status::PROC_NULL, comm)));
+        }
+        // SAFETY: the caller vouches for the buffer until completion.
+        let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        let Some(matched) = e.messages.remove(message.0) else {
+            let why = crate::handle::explain(e.messages.why_stale(message.0));
+            return Err(Error::new(MPI_ERR_REQUEST, format!("{:#x} is no message: {why}", message.0)));
+        };
+        let state = RecvState {
+            source: matched.message.from.cast_signed(),
+            context: matched.context,
+            tag: matched.message.tag,
+            matched: false,
+            total: 0,
+            arrived: 0,
+        };
+        let raw = e.requests.insert(Request::active(Role::Recv(state), payload, matched.comm));
+        e.deliver_unexpected(raw, matched.message);
+        Ok(raw)
+    })
+}

@@ -1,0 +1,117 @@
+//! Receives, blocking and nonblocking (MPI-5.0 sections 3.2.4 and 3.7).
+
+use super::Route;
+use crate::payload::Payload;
+use crate::progress::wait_for;
+use crate::request::{RecvState, Request, Role};
+use crate::status::{Call, Status, Waiting};
+use crate::{Engine, Result, lock, with};
+use mpi_abi::{Comm, Datatype};
+use std::ffi::c_int;
+
+/// Receives up to `count` elements (MPI_Recv).
+///
+/// # Safety
+/// The buffer is valid for writes of `count` elements of `datatype` for the whole call.
+pub unsafe fn recv(
+    buffer: *mut u8,
+    count: usize,
+    datatype: Datatype,
+    source: c_int,
+    tag: c_int,
+    comm: Comm,
+) -> Result<Status> {
+    let mut e = lock();
+    let Some(route) = e.route_recv(comm, source, tag)? else {
+        return e.types.require_committed(datatype).map(|()| Status::PROC_NULL);
+    };
+    // SAFETY: the caller vouches for the buffer until we return.
+    let payload = unsafe { e.payload(buffer, count, datatype) }?;
+    let raw = e.start_recv(None, route, tag, payload, comm);
+    drop(e);
+    let what = Waiting { call: Call::Recv, peer: route.peer, tag, context: route.context };
+    let outcome = match wait_for(what, |e| e.take_outcome(raw).transpose()) {
+        Ok(outcome) => outcome?,
+        Err(error) => {
+            with(|e| e.abandon_request(raw));
+            return Err(error);
+        }
+    };
+    outcome.error.map_or(Ok(outcome.status), |error| Err(*error))
+}
+
+/// Starts a receive and gives its request (MPI_Irecv).
+///
+/// # Safety
+/// The buffer is valid for writes of `count` elements of `datatype` until the request is complete.
+pub unsafe fn irecv(
+    buffer: *mut u8,
+    count: usize,
+    datatype: Datatype,
+    source: c_int,
+    tag: c_int,
+    comm: Comm,
+) -> Result<usize> {
+    with(|e| {
+        let Some(route) = e.route_recv(comm, source, tag)? else {
+            e.types.require_committed(datatype)?;
+            return Ok(e.requests.insert(Request::complete(Status::PROC_NULL, comm.0)));
+        };
+        // SAFETY: the caller vouches for the buffer until completion.
+        let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        Ok(e.start_recv(None, route, tag, payload, comm))
+    })
+}
+
+/// Starts a persistent receive again, in its own handle.
+///
+/// # Safety
+/// As for [`irecv`].
+pub(crate) unsafe fn start_into(
+    raw: usize,
+    buffer: *mut u8,
+    count: usize,
+    datatype: Datatype,
+    source: c_int,
+    tag: c_int,
+    comm: Comm,
+) -> Result<()> {
+    with(|e| {
+        let Some(route) = e.route_recv(comm, source, tag)? else {
+            e.place(Some(raw), Request::complete(Status::PROC_NULL, comm.0));
+            return Ok(());
+        };
+        // SAFETY: the caller vouches for the buffer until completion.
+        let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        e.start_recv(Some(raw), route, tag, payload, comm);
+        Ok(())
+    })
+}
+
+impl Engine {
+    /// Makes a request for a receive and matches it, or posts it.
+    pub(crate) fn start_recv(
+        &mut self,
+        slot: Option<usize>,
+        route: Route,
+        tag: c_int,
+        payload: Payload,
+        comm: Comm,
+    ) -> usize {
+        let state = RecvState {
+            source: route.peer,
+            context: route.context,
+            tag,
+            matched: false,
+            total: 0,
+            arrived: 0,
+        };
+        let fresh = Request::active(Role::Recv(state), payload, self.comm_raw(comm));
+        let raw = self.place(slot, fresh);
+        match self.contexts.match_receive(route.context, route.peer, tag) {
+            Some(message) => self.deliver_unexpected(raw, message),
+            None => self.contexts.post(route.context, route.peer, tag, raw),
+        }
+        raw
+    }
+}

@@ -1,0 +1,254 @@
+//! Sends in all modes, blocking and nonblocking (MPI-5.0 sections 3.2, 3.4, 3.7).
+
+use super::{Mode, Route};
+use crate::payload::Payload;
+use crate::progress::wait_for;
+use crate::request::{Request, Role, SendState, persistent, wait};
+use crate::status::{Call, Status, Waiting};
+use crate::{Engine, Result, lock, with};
+use mpi_abi::consts::MPI_BYTE;
+use mpi_abi::{Comm, Datatype};
+use std::ffi::c_int;
+
+/// Sends `count` elements and returns when the mode allows (MPI_Send, Ssend, Bsend, Rsend).
+///
+/// # Safety
+/// The buffer is valid for reads of `count` elements of `datatype` for the whole call.
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Send")]
+pub unsafe fn send(
+    buffer: *const u8,
+    count: usize,
+    datatype: Datatype,
+    dest: c_int,
+    tag: c_int,
+    comm: Comm,
+    mode: Mode,
+) -> Result<()> {
+    let mut e = lock();
+    let Some(route) = e.route_send(comm, dest, tag)? else {
+        return e.types.require_committed(datatype);
+    };
+    // SAFETY: the caller vouches for the buffer until we return, which is after completion.
+    let payload = unsafe { e.payload(buffer.cast_mut(), count, datatype) }?;
+    // Most messages fit into a cell: no request is needed for these.
+    if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(route, tag, &payload)? {
+        return Ok(());
+    }
+    let call = match mode {
+        Mode::Standard => Call::Send,
+        Mode::Synchronous => Call::Ssend,
+        Mode::Buffered => Call::Bsend,
+        Mode::Ready => Call::Rsend,
+    };
+    let raw = e.start_send(None, route, tag, payload, comm, mode, true)?;
+    drop(e);
+    let what = Waiting { call, peer: route.peer, tag, context: route.context };
+    match wait_for(what, |e| e.take_outcome(raw).transpose()) {
+        Ok(outcome) => outcome?.error.map_or(Ok(()), |error| Err(*error)),
+        Err(error) => {
+            with(|e| e.abandon_request(raw));
+            Err(error)
+        }
+    }
+}
+
+/// Starts a send and gives its request (MPI_Isend and its like).
+///
+/// # Safety
+/// The buffer is valid for reads of `count` elements of `datatype` until the request is complete.
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Isend")]
+pub unsafe fn isend(
+    buffer: *const u8,
+    count: usize,
+    datatype: Datatype,
+    dest: c_int,
+    tag: c_int,
+    comm: Comm,
+    mode: Mode,
+) -> Result<usize> {
+    with(|e| {
+        let Some(route) = e.route_send(comm, dest, tag)? else {
+            e.types.require_committed(datatype)?;
+            return Ok(e.requests.insert(Request::complete(Status::EMPTY, comm.0)));
+        };
+        // SAFETY: the caller vouches for the buffer until completion.
+        let payload = unsafe { e.payload(buffer.cast_mut(), count, datatype) }?;
+        if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(route, tag, &payload)? {
+            return Ok(e.requests.insert(Request::complete(Status::EMPTY, comm.0)));
+        }
+        e.start_send(None, route, tag, payload, comm, mode, false)
+    })
+}
+
+/// Starts a persistent send again, in its own handle.
+///
+/// # Safety
+/// As for [`isend`].
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Send_init")]
+pub(crate) unsafe fn start_into(
+    raw: usize,
+    buffer: *mut u8,
+    count: usize,
+    datatype: Datatype,
+    dest: c_int,
+    tag: c_int,
+    comm: Comm,
+    mode: Mode,
+) -> Result<()> {
+    with(|e| {
+        let Some(route) = e.route_send(comm, dest, tag)? else {
+            e.place(Some(raw), Request::complete(Status::EMPTY, comm.0));
+            return Ok(());
+        };
+        // SAFETY: the caller vouches for the buffer until completion.
+        let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        e.start_send(Some(raw), route, tag, payload, comm, mode, false).map(|_| ())
+    })
+}
+
+/// Sends and receives at once (MPI_Sendrecv): neither waits for the other.
+///
+/// # Safety
+/// Both buffers are valid for the whole call and do not overlap.
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Sendrecv")]
+pub unsafe fn sendrecv(
+    send: (*const u8, usize, Datatype),
+    dest: c_int,
+    send_tag: c_int,
+    receive: (*mut u8, usize, Datatype),
+    source: c_int,
+    recv_tag: c_int,
+    comm: Comm,
+) -> Result<Status> {
+    // Arguments of the second half are checked before the first half starts.
+    with(|e| {
+        e.check_send(comm, dest, send_tag)?;
+        e.types.require_committed(send.2)
+    })?;
+    // SAFETY: the caller vouches for the buffer for the whole call, at whose end both are done.
+    let incoming = unsafe { super::recv::irecv(receive.0, receive.1, receive.2, source, recv_tag, comm) }?;
+    // SAFETY: as above.
+    let outgoing = unsafe { isend(send.0, send.1, send.2, dest, send_tag, comm, Mode::Standard) };
+    let outgoing = match outgoing {
+        Ok(raw) => raw,
+        Err(error) => {
+            wait::cancel(incoming)?;
+            wait::wait(incoming)?;
+            return Err(error);
+        }
+    };
+    let sent = wait::wait(outgoing)?;
+    let got = wait::wait(incoming)?;
+    match sent.error.or(got.error) {
+        Some(error) => Err(*error),
+        None => Ok(got.status),
+    }
+}
+
+/// As [`sendrecv`] with one buffer, whose content is replaced (MPI_Sendrecv_replace).
+///
+/// # Safety
+/// The buffer is valid for the whole call.
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Sendrecv_replace")]
+pub unsafe fn sendrecv_replace(
+    buffer: *mut u8,
+    count: usize,
+    datatype: Datatype,
+    dest: c_int,
+    send_tag: c_int,
+    source: c_int,
+    recv_tag: c_int,
+    comm: Comm,
+) -> Result<Status> {
+    // SAFETY: the caller vouches for the buffer; the copy is taken before anything is received.
+    let bytes = with(|e| unsafe { e.payload(buffer, count, datatype) }.map(|p| p.to_bytes()))?;
+    let packed = (bytes.as_ptr(), bytes.len(), MPI_BYTE);
+    // SAFETY: as above; the copy lives until both halves are done.
+    unsafe { sendrecv(packed, dest, send_tag, (buffer, count, datatype), source, recv_tag, comm) }
+}
+
+impl Engine {
+    /// The payload for `count` elements at `buffer`.
+    ///
+    /// # Safety
+    /// As for [`Payload::new`].
+    #[inline]
+    pub(crate) unsafe fn payload(&self, buffer: *mut u8, count: usize, datatype: Datatype) -> Result<Payload> {
+        if let Some(size) = self.types.basic_size(datatype) {
+            return Ok(Payload::Run { base: buffer, len: size * count });
+        }
+        let kind = self.types.committed(datatype)?;
+        // SAFETY: the caller vouches for the memory.
+        Ok(unsafe { Payload::new(buffer, count, kind) })
+    }
+
+    /// Makes a request for a send and starts its protocol. `slot` is a persistent request to use.
+    #[expect(clippy::too_many_arguments, reason = "one call site's worth of MPI arguments")]
+    pub(crate) fn start_send(
+        &mut self,
+        slot: Option<usize>,
+        route: Route,
+        tag: c_int,
+        payload: Payload,
+        comm: Comm,
+        mode: Mode,
+        blocking: bool,
+    ) -> Result<usize> {
+        if mode == Mode::Buffered {
+            return self.start_buffered(slot, route, tag, &payload, comm);
+        }
+        let state = SendState {
+            peer: route.peer.cast_unsigned(),
+            context: route.context,
+            tag,
+            sent: 0,
+            remote: 0,
+            awaits_fin: mode == Mode::Synchronous,
+            blocking,
+            buffered: 0,
+        };
+        let raw = self.place(slot, Request::active(Role::Send(state), payload, self.comm_raw(comm)));
+        self.begin_send(raw);
+        Ok(raw)
+    }
+
+    /// A buffered send: the bytes go with a request of our own; the user's is complete at once.
+    fn start_buffered(
+        &mut self,
+        slot: Option<usize>,
+        route: Route,
+        tag: c_int,
+        payload: &Payload,
+        comm: Comm,
+    ) -> Result<usize> {
+        let comm = self.comm_raw(comm);
+        let state = SendState {
+            peer: route.peer.cast_unsigned(),
+            context: route.context,
+            tag,
+            sent: 0,
+            remote: 0,
+            awaits_fin: false,
+            blocking: false,
+            buffered: self.buffers.take(comm, payload.len())?,
+        };
+        let mut own = Request::active(Role::Send(state), Payload::Owned(payload.to_bytes()), comm);
+        own.detached = true;
+        let own = self.requests.insert(own);
+        self.begin_send(own);
+        Ok(self.place(slot, Request::complete(Status::EMPTY, comm)))
+    }
+
+    /// Enters a request: into a persistent one's handle, or under a new handle.
+    pub(crate) fn place(&mut self, slot: Option<usize>, fresh: Request) -> usize {
+        match slot {
+            Some(raw) => {
+                if let Some(request) = self.requests.get_mut(raw) {
+                    persistent::refill(request, fresh);
+                }
+                raw
+            }
+            None => self.requests.insert(fresh),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The one loop that moves everything, and the one way to wait: [`wait_for`]. A rank that waits
+//! polls while its peers are likely running, then gives the core away, then sleeps
+//! (`shm::wait`); meanwhile it takes what arrives and sends what has found room.
+//!
+//! Races: a thread that falls asleep says so on its page, looks once more, and only then sleeps; a
+//! peer gives first and looks at the page afterwards (SYNC sleep in `shm::page`). Within the
+//! process a thread that completed something wakes those that sleep (`sleepers`).
+
+use crate::status::Waiting;
+use crate::{Engine, Error, Result, lock};
+use mpi_abi::consts::{MPI_ERR_OTHER, MPI_ERR_PROC_ABORTED};
+use shm::lock::Guard;
+use shm::os::futex::{self, Woke};
+use shm::page::RankPage;
+use shm::sync::{AtomicPtr, Ordering, spin_hint};
+use shm::wait::{Backoff, Policy, Step};
+use std::ffi::c_int;
+use std::time::Duration;
+
+/// What a language layer wants to be told about waits; set with `OXMPI_Set_wait_hooks`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct WaitHooks {
+    /// 1: the layout of this struct.
+    pub version: c_int,
+    /// The calling thread stops spinning and is about to give the core away.
+    pub block: Option<extern "C" fn()>,
+    /// The wait is over; called before the MPI function returns, if `block` was.
+    pub unblock: Option<extern "C" fn()>,
+    /// A signal or a time-out ended a sleep; non-zero = give the wait up.
+    pub signals: Option<extern "C" fn() -> c_int>,
+}
+
+static HOOKS: AtomicPtr<WaitHooks> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Sets the hooks, for the rest of the process's life.
+pub fn set_hooks(hooks: WaitHooks) {
+    // SYNC hooks: the struct is visible to who sees the pointer. It is leaked: waits may be in it.
+    HOOKS.store(Box::into_raw(Box::new(hooks)), Ordering::Release);
+}
+
+fn hooks() -> Option<WaitHooks> {
+    // SYNC hooks: see `set_hooks`.
+    let hooks = HOOKS.load(Ordering::Acquire);
+    // SAFETY: null, or a box that `set_hooks` leaked and nobody changes.
+    unsafe { hooks.as_ref() }.copied()
+}
+
+/// Looks in vain before a wait counts as one that blocks: about 5 us, the price of giving
+/// Python's lock up and taking it again ten times over.
+const BLOCK_AFTER: u32 = 100;
+/// A sleep ends at the latest then, to look for signals that came just before it and for dead
+/// peers. Four wake-ups a second are below 0.1 % of a core.
+const NAP: Duration = Duration::from_millis(250);
+/// Under mpiexec a rank that learns of a failure waits so long to be ended, so that the first
+/// failure's message is not buried under everybody else's.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Takes what has arrived and sends what found room; true if anything moved.
+    #[inline]
+    pub(crate) fn progress(&mut self) -> bool {
+        let received = self.receive();
+        let moved = self.flush() | received;
+        if moved && self.sleepers > 0 {
+            self.wake_own_threads();
+        }
+        moved
+    }
+
+    #[cold]
+    fn wake_own_threads(&self) {
+        if let Some(world) = &self.world {
+            world.segment.rank_page(self.me).wake();
+        }
+    }
+}
+
+/// Waits until `ready` gives something. `what` goes to the status page if the rank falls asleep.
+#[inline]
+pub(crate) fn wait_for<T>(what: Waiting, mut ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+    let mut e = lock();
+    if let Some(value) = ready(&mut e) {
+        return Ok(value);
+    }
+    // The peer runs, as a rule: a short while of plain polling before anything else.
+    let policy = e.policy();
+    let mut backoff = Backoff::new(policy);
+    loop {
+        if e.progress() {
+            if let Some(value) = ready(&mut e) {
+                return Ok(value);
+            }
+            backoff.reset();
+        } else if let Some(value) = ready(&mut e) {
+            return Ok(value);
+        }
+        if backoff.looks() >= BLOCK_AFTER || e.contended() || backoff.step() != Step::Spin {
+            return wait_long(e, backoff, what, &mut ready);
+        }
+        spin_hint();
+    }
+}
+
+/// Calls `unblock` when the wait is over, however it ends.
+struct Blocked(Option<WaitHooks>);
+
+impl Blocked {
+    fn enter(&mut self) {
+        if self.0.is_none()
+            && let Some(hooks) = hooks()
+        {
+            if let Some(block) = hooks.block {
+                block();
+            }
+            self.0 = Some(hooks);
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        if let Some(unblock) = self.0.and_then(|h| h.unblock) {
+            unblock();
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wait_long<T>(
+    e: Guard<'static, Engine>,
+    mut backoff: Backoff,
+    what: Waiting,
+    ready: &mut dyn FnMut(&mut Engine) -> Option<T>,
+) -> Result<T> {
+    // Dropped after the engine's lock: `unblock` may wait for Python's lock.
+    let mut blocked = Blocked(None);
+    let mut e = Some(e);
+    let outcome = loop {
+        let mut guard = e.take().unwrap_or_else(lock);
+        let moved = guard.progress();
+        if let Some(value) = ready(&mut guard) {
+            break Ok(value);
+        }
+        if moved {
+            backoff.reset();
+        }
+        if backoff.looks() >= BLOCK_AFTER {
+            blocked.enter();
+        }
+        match backoff.step() {
+            Step::Spin => {
+                if guard.contended() {
+                    drop(guard);
+                    std::thread::yield_now();
+                } else {
+                    e = Some(guard);
+                }
+                spin_hint();
+            }
+            Step::Yield => {
+                drop(guard);
+                blocked.enter();
+                std::thread::yield_now();
+            }
+            Step::Sleep => {
+                blocked.enter();
+                match sleep(guard, what, ready) {
+                    Nap::Ready(value) => break Ok(value),
+                    Nap::Over => backoff.reset(),
+                    Nap::Disturbed => {
+                        if let Err(error) = disturbed() {
+                            break Err(error);
+                        }
+                    }
+                }
+            }
+        }
+    };
+    drop(e);
+    drop(blocked);
+    outcome
+}
+
+enum Nap<T> {
+    Ready(T),
+    Over,
+    Disturbed,
+}
+
+fn sleep<T>(
+    mut e: Guard<'static, Engine>,
+    what: Waiting,
+    ready: &mut dyn FnMut(&mut Engine) -> Option<T>,
+) -> Nap<T> {
+    let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Over };
+    let page = segment.rank_page(e.me);
+    e.sleepers += 1;
+    page.fall_asleep();
+    publish(page, what, e.progress_count);
+    // Once more, now that whoever gives us something sees that we sleep.
+    let moved = e.progress();
+    if let Some(value) = ready(&mut e) {
+        wake_up(&mut e, page);
+        return Nap::Ready(value);
+    }
+    if moved || segment.header().failed.load(Ordering::Relaxed) != 0 {
+        wake_up(&mut e, page);
+        return if moved { Nap::Over } else { Nap::Disturbed };
+    }
+    drop(e);
+    let woke = futex::wait(&page.sleep.0, 1, NAP);
+    wake_up(&mut lock(), page);
+    match woke {
+        Woke::Changed => Nap::Over,
+        Woke::Signal | Woke::TimedOut => Nap::Disturbed,
+    }
+}
+
+fn wake_up(e: &mut Engine, page: &RankPage) {
+    e.sleepers -= 1;
+    if e.sleepers == 0 {
+        page.awake();
+        page.waiting.0.call.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Writes on the status page what the rank waits for. Only a rank that is about to sleep does.
+fn publish(page: &RankPage, what: Waiting, progress: u64) {
+    let waiting = &page.waiting.0;
+    waiting.peer.store(what.peer, Ordering::Relaxed);
+    waiting.tag.store(what.tag, Ordering::Relaxed);
+    waiting.context.store(what.context, Ordering::Relaxed);
+    waiting.sleeps.store(waiting.sleeps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    waiting.progress.store(progress, Ordering::Relaxed);
+    // SYNC waiting: the fields above are valid for who sees the call.
+    waiting.call.store(what.call as u32, Ordering::Release);
+}
+
+/// A sleep ended without news: signals? a dead peer?
+fn disturbed() -> Result<()> {
+    if let Some(signals) = hooks().and_then(|h| h.signals)
+        && signals() != 0
+    {
+        return Err(Error::new(MPI_ERR_OTHER, "interrupted"));
+    }
+    let e = lock();
+    let Some(world) = &e.world else { return Ok(()) };
+    let segment = world.segment;
+    let ours = world.launched_by_mpiexec();
+    let me = e.me;
+    drop(e);
+    let Some(failure) = shm::liveness::check(segment) else { return Ok(()) };
+    if failure.rank == me {
+        return Ok(());
+    }
+    if ours {
+        std::thread::sleep(GRACE);
+    }
+    Err(Error::new(MPI_ERR_PROC_ABORTED, failure.to_string()))
+}
+
+/// Moves everything once and looks: for tests and probes that do not wait. When more ranks than
+/// cores run, a look in vain gives the core away, so that a loop of tests does not starve the rank
+/// it waits for.
+#[inline]
+pub(crate) fn poll<T>(look: impl FnOnce(&mut Engine) -> Result<Option<T>>) -> Result<Option<T>> {
+    let mut e = lock();
+    e.progress();
+    let found = look(&mut e)?;
+    if found.is_none() && e.policy().crowded() {
+        drop(e);
+        std::thread::yield_now();
+    }
+    Ok(found)
+}
+
+impl Engine {
+    #[inline]
+    fn policy(&self) -> Policy {
+        self.world.as_ref().map_or_else(Policy::default, |w| w.policy)
+    }
+}

@@ -1,0 +1,183 @@
+//! How the bytes of a message travel between two ranks. README.md in this folder has the states
+//! and the steps of both sides; here are the numbers on the wire and the peers' state.
+//!
+//! | file | does |
+//! |---|---|
+//! | `send` | starts messages, streams large ones |
+//! | `receive` | takes cells, matches, delivers |
+//! | `copying` | single copy through the kernel, and when it pays |
+
+mod copying;
+mod receive;
+mod send;
+
+use crate::Engine;
+use crate::{Error, Result};
+use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_NO_MEM};
+use shm::Segment;
+use shm::ring::{self, DataRing, Inbox, LARGE, Receiver, SMALL, Sender, WORDS};
+use std::collections::VecDeque;
+
+/// A whole message in the cell. Inline bytes.
+pub(crate) const EAGER: u8 = 1;
+/// A whole message in a piece of the data ring. Words: piece.
+pub(crate) const EAGER_DATA: u8 = 2;
+/// The beginning of a message and the offer of the rest. Words: total, request, address, piece.
+pub(crate) const OFFER: u8 = 3;
+/// The receiver has matched: stream the rest. Words: sender's request, receiver's request.
+pub(crate) const ACCEPT: u8 = 4;
+/// A part of a streamed message. Words: receiver's request, position, piece.
+pub(crate) const PART: u8 = 5;
+/// The receiver is done with a message that awaits this. Words: sender's request.
+pub(crate) const FIN: u8 = 6;
+/// The receiver reads the first part itself and asks the sender to write the rest. Words:
+/// sender's request, receiver's request, receiver's address, first position to write.
+pub(crate) const SHARE: u8 = 7;
+/// The sender has written its share. Words: receiver's request, bytes; 0 = it could not.
+pub(crate) const WRITTEN: u8 = 8;
+
+/// Flags of an offer.
+pub(crate) const SYNCHRONOUS: u8 = 1;
+pub(crate) const BLOCKING: u8 = 2;
+
+/// Up to this size a message goes in one piece without a handshake (measured by the prototype:
+/// beyond it two copies that overlap are faster than one piece).
+pub(crate) const EAGER_MAX: usize = 32 << 10;
+/// Bytes of a large message that go with its offer, so that a receiver that waits has something
+/// to copy while its answer travels.
+pub(crate) const FIRST_PART: usize = 16 << 10;
+/// Bytes of a part while streaming: small enough that reader and writer overlap inside the L2
+/// cache, large enough that cells and wake-ups do not count (16 to 32 KiB were equal).
+pub(crate) const PART_BYTES: usize = 32 << 10;
+/// So many large data rings per rank; more pairs than that get small ones.
+const LARGE_RINGS: usize = 16;
+
+/// One cell's worth of a protocol's words that could not be sent yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Control {
+    pub kind: u8,
+    pub words: [u64; WORDS],
+}
+
+/// What waits for room in a ring, in order.
+pub(crate) enum Outgoing {
+    Control(Control),
+    /// A send request that has not begun.
+    Message(usize),
+}
+
+/// What this process has to do with one other rank.
+#[derive(Default)]
+pub(crate) struct Peer {
+    out: Option<Sender>,
+    data: Option<DataRing>,
+    /// Waits for room.
+    backlog: VecDeque<Outgoing>,
+    /// Accepted sends that are being streamed, in order.
+    streams: VecDeque<usize>,
+    /// In `Transport::busy`.
+    busy: bool,
+}
+
+/// The transport's state of this process.
+pub(crate) struct Transport {
+    pub(crate) segment: &'static Segment,
+    pub(crate) me: u32,
+    inbox: Inbox,
+    /// Rings to us, in order of first contact.
+    incoming: Vec<(u32, Receiver)>,
+    peers: Vec<Peer>,
+    /// Peers with a backlog or streams.
+    busy: Vec<u32>,
+    large_rings: usize,
+    /// Whether the kernel lets us copy from and to other ranks: unknown until the first try.
+    pub(crate) single_copy: Option<bool>,
+}
+
+impl Transport {
+    /// For rank `me`.
+    pub(crate) fn new(segment: &'static Segment, me: u32) -> Self {
+        Self {
+            segment,
+            me,
+            inbox: Inbox::new(segment, me),
+            incoming: Vec::new(),
+            peers: (0..segment.ranks()).map(|_| Peer::default()).collect(),
+            busy: Vec::new(),
+            large_rings: 0,
+            single_copy: None,
+        }
+    }
+
+    /// The ring to `peer`, made at first contact.
+    #[inline]
+    fn open(&mut self, peer: u32) -> Result<&mut Peer> {
+        if self.peers[peer as usize].out.is_none() {
+            self.open_ring(peer)?;
+        }
+        Ok(&mut self.peers[peer as usize])
+    }
+
+    #[cold]
+    fn open_ring(&mut self, peer: u32) -> Result<()> {
+        let sender = ring::open(self.segment, self.me, peer)
+            .map_err(|e| Error::new(MPI_ERR_NO_MEM, format!("opening a ring to rank {peer}: {e}")))?;
+        self.peers[peer as usize].out = Some(sender);
+        Ok(())
+    }
+
+    /// The data ring to `peer`, made at first need.
+    #[cold]
+    fn open_data(&mut self, peer: u32) -> Result<()> {
+        let size = if self.large_rings < LARGE_RINGS { LARGE } else { SMALL };
+        let ring = DataRing::new(self.segment, size)
+            .or_else(|_| DataRing::new(self.segment, SMALL))
+            .map_err(|e| Error::new(MPI_ERR_NO_MEM, format!("making room for messages to rank {peer}: {e}")))?;
+        if ring.size() == LARGE {
+            self.large_rings += 1;
+        }
+        self.peers[peer as usize].data = Some(ring);
+        Ok(())
+    }
+
+    fn set_busy(&mut self, peer: u32) {
+        let state = &mut self.peers[peer as usize];
+        if !state.busy {
+            state.busy = true;
+            self.busy.push(peer);
+        }
+    }
+
+    /// Sends a cell of words, now or when there is room.
+    pub(crate) fn control(&mut self, peer: u32, kind: u8, words: [u64; WORDS]) -> Result<()> {
+        let segment = self.segment;
+        let state = self.open(peer)?;
+        if state.backlog.is_empty()
+            && let Some(slot) = state.out.as_mut().and_then(Sender::slot)
+        {
+            slot.header(kind, 0, 0, 0, 0);
+            for (i, word) in words.into_iter().enumerate() {
+                slot.word(i, word);
+            }
+            slot.publish();
+            segment.rank_page(peer).wake();
+            return Ok(());
+        }
+        state.backlog.push_back(Outgoing::Control(Control { kind, words }));
+        self.set_busy(peer);
+        Ok(())
+    }
+
+    /// Whether anything waits to be sent.
+    pub(crate) fn has_outgoing(&self) -> bool {
+        !self.busy.is_empty()
+    }
+}
+
+impl Engine {
+    /// The transport of an initialized engine.
+    #[inline]
+    pub(crate) fn transport(&mut self) -> Result<&mut Transport> {
+        self.transport.as_mut().ok_or_else(|| Error::new(MPI_ERR_INTERN, "MPI is not initialized"))
+    }
+}

@@ -1,0 +1,257 @@
+//! Taking cells out of the rings: matching, delivering, answering.
+
+use super::send::{accept_words, share_words};
+use super::{ACCEPT, BLOCKING, EAGER, EAGER_DATA, FIN, OFFER, PART, SHARE, SYNCHRONOUS, WRITTEN};
+use crate::Engine;
+use crate::Error;
+use crate::p2p::matching::{Body, Offer, Unexpected};
+use crate::payload::Payload;
+use crate::request::{Role, State};
+use crate::status::Status;
+use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_TRUNCATE};
+use shm::ring::{Cell, Piece, WORDS};
+use std::ffi::c_int;
+
+/// Cells taken from one ring before the others get their turn.
+const TURN: u32 = 32;
+
+impl Engine {
+    /// Takes what has arrived; true if anything did.
+    #[inline]
+    pub(crate) fn receive(&mut self) -> bool {
+        let Some(transport) = self.transport.as_mut() else { return false };
+        while let Some(contact) = transport.inbox.next_contact() {
+            transport.incoming.push(contact);
+        }
+        let rings = transport.incoming.len();
+        let mut moved = false;
+        for index in 0..rings {
+            for _ in 0..TURN {
+                let Some(transport) = self.transport.as_mut() else { return moved };
+                let (from, receiver) = &transport.incoming[index];
+                let from = *from;
+                let Some(cell) = receiver.peek() else { break };
+                moved = true;
+                self.take_cell(from, index, cell);
+                let Some(transport) = self.transport.as_mut() else { return moved };
+                if transport.incoming[index].1.advance() {
+                    transport.segment.rank_page(from).wake();
+                }
+            }
+        }
+        if moved {
+            self.progress_count += 1;
+        }
+        moved
+    }
+
+    #[inline]
+    fn take_cell(&mut self, from: u32, ring: usize, cell: Cell) {
+        match cell.kind {
+            EAGER => match self.contexts.match_message(cell.context, from, cell.tag) {
+                // SAFETY: the cell's bytes do not change before `advance`.
+                Some(raw) => unsafe { self.deliver_whole(raw, from, cell.tag, cell.payload(), cell.inline) },
+                None => {
+                    let words: [u64; WORDS] = std::array::from_fn(|i| cell.word(i));
+                    let body = Body::Small(words, cell.inline);
+                    self.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                }
+            },
+            EAGER_DATA => {
+                let piece = piece_of(cell, 0);
+                let matched = self.contexts.match_message(cell.context, from, cell.tag);
+                self.with_piece(from, ring, piece, |e, bytes, len| match matched {
+                    // SAFETY: `with_piece` checked the range; it is ours until given back.
+                    Some(raw) => unsafe { e.deliver_whole(raw, from, cell.tag, bytes, len) },
+                    None => {
+                        // SAFETY: as above.
+                        let body = Body::Whole(unsafe { copied(bytes, len) });
+                        e.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                    }
+                });
+            }
+            OFFER => {
+                let offer = Offer {
+                    total: cell.word(0) as usize,
+                    request: cell.word(1),
+                    address: cell.word(2) as usize,
+                    synchronous: cell.flags & SYNCHRONOUS != 0,
+                    blocking: cell.flags & BLOCKING != 0,
+                };
+                let piece = piece_of(cell, 3);
+                let matched = self.contexts.match_message(cell.context, from, cell.tag);
+                match matched {
+                    Some(raw) => {
+                        // The answer first: the sender works while we copy the beginning.
+                        self.answer(raw, from, cell.tag, offer, piece.len);
+                        self.with_piece(from, ring, piece, |e, bytes, len| {
+                            // SAFETY: `with_piece` checked the range; it is ours until given back.
+                            unsafe { e.arrive(raw, 0, bytes, len) };
+                        });
+                    }
+                    None => self.with_piece(from, ring, piece, |e, bytes, len| {
+                        // SAFETY: as above.
+                        let body = Body::Offer(offer, unsafe { copied(bytes, len) });
+                        e.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                    }),
+                }
+            }
+            ACCEPT => self.accepted(cell.word(0) as usize, cell.word(1)),
+            PART => {
+                let (raw, at) = (cell.word(0) as usize, cell.word(1) as usize);
+                self.with_piece(from, ring, piece_of(cell, 2), |e, bytes, len| {
+                    // SAFETY: `with_piece` checked the range; it is ours until given back.
+                    unsafe { e.arrive(raw, at, bytes, len) };
+                });
+            }
+            FIN => self.finished(cell.word(0) as usize),
+            SHARE => self.share(cell.word(0) as usize, cell.word(1), cell.word(2) as usize, cell.word(3) as usize),
+            WRITTEN => self.written(from, cell.word(0) as usize, cell.word(1) as usize),
+            // A cell that no version of ours writes: a rank has overwritten shared memory.
+            _ => {}
+        }
+    }
+
+    /// Lets `use_it` read a piece of the data ring and gives it back.
+    #[inline]
+    fn with_piece(&mut self, from: u32, ring: usize, piece: Piece, use_it: impl FnOnce(&mut Self, *const u8, usize)) {
+        let Some(segment) = self.transport.as_ref().map(|t| t.segment) else { return };
+        if piece.len == 0 {
+            return use_it(self, std::ptr::null(), 0);
+        }
+        let Some(address) = piece.address(segment) else { return };
+        use_it(self, address.as_ptr().cast_const(), piece.len);
+        if let Some(transport) = self.transport.as_ref() {
+            transport.incoming[ring].1.give_back(piece);
+            segment.rank_page(from).wake();
+        }
+    }
+
+    /// A whole message for the receive `raw`.
+    ///
+    /// # Safety
+    /// `bytes` is valid for reads of `len` bytes.
+    #[inline]
+    unsafe fn deliver_whole(&mut self, raw: usize, from: u32, tag: c_int, bytes: *const u8, len: usize) {
+        self.matched(raw, from, tag, len);
+        // SAFETY: the caller vouches for the range.
+        unsafe { self.arrive(raw, 0, bytes, len) };
+    }
+
+    /// A message was matched with the receive `raw`: its status is known now.
+    #[inline]
+    fn matched(&mut self, raw: usize, from: u32, tag: c_int, total: usize) {
+        let Some(request) = self.requests.get_mut(raw) else { return };
+        let Role::Recv(recv) = &mut request.role else { return };
+        recv.matched = true;
+        recv.source = from.cast_signed();
+        recv.total = total;
+        recv.arrived = 0;
+        let room = request.payload.len();
+        let source = self.contexts.source_rank(recv.context, from);
+        request.status = Status { source, tag, bytes: total.min(room) as u64, ..Status::EMPTY };
+        if total > room {
+            request.error = Some(Box::new(truncated(total, room, source, tag)));
+        }
+    }
+
+    /// Bytes of a matched message have come; completes the receive with the last of them.
+    ///
+    /// # Safety
+    /// `bytes` is valid for reads of `len` bytes.
+    #[inline]
+    unsafe fn arrive(&mut self, raw: usize, at: usize, bytes: *const u8, len: usize) {
+        let Some(request) = self.requests.get_mut(raw) else { return };
+        let Role::Recv(recv) = &mut request.role else { return };
+        // SAFETY: the caller vouches for the range; what does not fit is left out.
+        unsafe { request.payload.write(at, bytes, len) };
+        recv.arrived += len;
+        if recv.arrived >= recv.total {
+            self.complete_request(raw);
+        }
+    }
+
+    /// Answers an offer that was matched with the receive `raw`; `first` bytes of it are here.
+    fn answer(&mut self, raw: usize, from: u32, tag: c_int, offer: Offer, first: usize) {
+        self.matched(raw, from, tag, offer.total);
+        let outcome = if first >= offer.total {
+            if offer.synchronous { self.say(from, (FIN, [offer.request, 0, 0, 0, 0, 0])) } else { Ok(()) }
+        } else if let Some(share) = self.plan_share(raw, from, offer, first) {
+            let words = share_words(offer.request, raw, share.address, share.write_from);
+            self.say(from, words).map(|()| self.read_share(raw, from, offer, share))
+        } else {
+            self.say(from, accept_words(offer.request, raw))
+        };
+        if let Err(error) = outcome {
+            self.fail_request(raw, error);
+        }
+    }
+
+    pub(super) fn say(&mut self, to: u32, (kind, words): (u8, [u64; WORDS])) -> crate::Result<()> {
+        self.transport()?.control(to, kind, words)
+    }
+
+    /// A receive is there for a message that came before it.
+    pub(crate) fn deliver_unexpected(&mut self, raw: usize, message: Unexpected) {
+        let Unexpected { from, tag, body } = message;
+        match body {
+            // SAFETY: the words are ours and hold at least `len` bytes.
+            Body::Small(words, len) => unsafe { self.deliver_whole(raw, from, tag, words.as_ptr().cast(), len) },
+            // SAFETY: the bytes are ours.
+            Body::Whole(bytes) => unsafe { self.deliver_whole(raw, from, tag, bytes.as_ptr(), bytes.len()) },
+            Body::Offer(offer, bytes) => {
+                self.answer(raw, from, tag, offer, bytes.len());
+                // SAFETY: the bytes are ours.
+                unsafe { self.arrive(raw, 0, bytes.as_ptr(), bytes.len()) };
+            }
+            Body::Local(send, _) => {
+                let payload = match self.requests.get_mut(send) {
+                    Some(request) if request.state == State::Active => {
+                        std::mem::replace(&mut request.payload, Payload::EMPTY)
+                    }
+                    _ => {
+                        let gone = Error::new(MPI_ERR_INTERN, "the send that was matched is gone");
+                        return self.fail_request(raw, gone);
+                    }
+                };
+                self.deliver_local(raw, tag, &payload);
+                self.complete_request(send);
+            }
+        }
+    }
+
+    /// A message of this process to itself, from the sender's memory.
+    pub(super) fn deliver_local(&mut self, raw: usize, tag: c_int, payload: &Payload) {
+        let me = self.me;
+        if let Some(base) = payload.run() {
+            // SAFETY: the send's bytes are valid until it completes, which is after this.
+            unsafe { self.deliver_whole(raw, me, tag, base, payload.len()) };
+        } else {
+            let bytes = payload.to_bytes();
+            // SAFETY: the bytes are ours.
+            unsafe { self.deliver_whole(raw, me, tag, bytes.as_ptr(), bytes.len()) };
+        }
+    }
+}
+
+#[inline]
+fn piece_of(cell: Cell, at: usize) -> Piece {
+    Piece { offset: cell.word(at) as usize, len: cell.word(at + 1) as usize, end: cell.word(at + 2) }
+}
+
+/// # Safety
+/// `bytes` is valid for reads of `len` bytes.
+unsafe fn copied(bytes: *const u8, len: usize) -> Box<[u8]> {
+    let mut own = vec![0u8; len].into_boxed_slice();
+    // SAFETY: the caller vouches for the source; the destination is ours and as long.
+    unsafe { crate::copy::copy(own.as_mut_ptr(), bytes, len) };
+    own
+}
+
+#[cold]
+fn truncated(total: usize, room: usize, source: c_int, tag: c_int) -> Error {
+    Error::new(
+        MPI_ERR_TRUNCATE,
+        format!("the message of {total} bytes from rank {source}, tag {tag}, does not fit into the receive buffer of {room} bytes"),
+    )
+}

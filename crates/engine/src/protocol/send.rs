@@ -1,0 +1,345 @@
+//! Starting messages and streaming large ones.
+
+use super::{
+    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, FIRST_PART, OFFER, Outgoing, PART, PART_BYTES, SHARE, SYNCHRONOUS,
+    Transport, WRITTEN,
+};
+use crate::p2p::Route;
+use crate::p2p::matching::{Body, Unexpected};
+use crate::payload::Payload;
+use crate::request::{Role, State};
+use crate::{Engine, Error, Result};
+use mpi_abi::consts::MPI_ERR_INTERN;
+use shm::ring::{INLINE, Sender};
+use std::ffi::c_int;
+
+impl Transport {
+    /// Sends a message that fits into one cell or one piece, if there is room right now.
+    #[inline]
+    fn try_eager(&mut self, peer: u32, context: u32, tag: c_int, payload: &Payload) -> Result<bool> {
+        let len = payload.len();
+        let segment = self.segment;
+        let state = self.open(peer)?;
+        if !state.backlog.is_empty() {
+            return Ok(false);
+        }
+        if len <= INLINE {
+            let Some(slot) = state.out.as_mut().and_then(Sender::slot) else { return Ok(false) };
+            slot.header(EAGER, 0, len, tag, context);
+            // SAFETY: a cell has room for INLINE bytes, and shared cells are not the user's memory.
+            unsafe { payload.read(0, slot.payload(), len) };
+            slot.publish();
+        } else {
+            if state.data.is_none() {
+                self.open_data(peer)?;
+            }
+            let state = &mut self.peers[peer as usize];
+            let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return Ok(false) };
+            // The cell first: a piece that was taken can not be given back.
+            if out.slot().is_none() {
+                return Ok(false);
+            }
+            let Some(piece) = data.take(out, len) else { return Ok(false) };
+            let address = piece.address(segment).ok_or_else(outside)?;
+            // SAFETY: the piece has `len` bytes and is ours until it is published.
+            unsafe { payload.read(0, address.as_ptr(), len) };
+            let Some(slot) = out.slot() else { return Ok(false) };
+            slot.header(EAGER_DATA, 0, 0, tag, context);
+            slot.word(0, piece.offset as u64);
+            slot.word(1, piece.len as u64);
+            slot.word(2, piece.end);
+            slot.publish();
+        }
+        segment.rank_page(peer).wake();
+        Ok(true)
+    }
+
+    /// Sends the offer of a message with its beginning, if there is room right now.
+    fn try_offer(
+        &mut self,
+        peer: u32,
+        context: u32,
+        tag: c_int,
+        payload: &Payload,
+        request: usize,
+        flags: u8,
+    ) -> Result<Option<usize>> {
+        let segment = self.segment;
+        let total = payload.len();
+        let first = if total <= EAGER_MAX { total } else { FIRST_PART };
+        self.open(peer)?;
+        if self.peers[peer as usize].data.is_none() && first > 0 {
+            self.open_data(peer)?;
+        }
+        let state = &mut self.peers[peer as usize];
+        let Some(out) = state.out.as_mut() else { return Ok(None) };
+        if out.slot().is_none() {
+            return Ok(None);
+        }
+        let (mut offset, mut end) = (0, 0);
+        if first > 0 {
+            let Some(piece) = state.data.as_mut().and_then(|d| d.take(out, first)) else { return Ok(None) };
+            let address = piece.address(segment).ok_or_else(outside)?;
+            // SAFETY: the piece has `first` bytes and is ours until it is published.
+            unsafe { payload.read(0, address.as_ptr(), first) };
+            (offset, end) = (piece.offset, piece.end);
+        }
+        let Some(slot) = out.slot() else { return Ok(None) };
+        slot.header(OFFER, flags, 0, tag, context);
+        slot.word(0, total as u64);
+        slot.word(1, request as u64);
+        slot.word(2, payload.run().map_or(0, |p| p as u64));
+        slot.word(3, offset as u64);
+        slot.word(4, first as u64);
+        slot.word(5, end);
+        slot.publish();
+        segment.rank_page(peer).wake();
+        Ok(Some(first))
+    }
+}
+
+#[cold]
+fn outside() -> Error {
+    Error::new(MPI_ERR_INTERN, "a piece of a ring lies outside of the segment")
+}
+
+impl Engine {
+    /// Sends a message at once if it is small and there is room: no request is needed then.
+    #[inline]
+    pub(crate) fn try_send_now(&mut self, route: Route, tag: c_int, payload: &Payload) -> Result<bool> {
+        let peer = route.peer.cast_unsigned();
+        if payload.len() > EAGER_MAX || peer == self.me {
+            return Ok(false);
+        }
+        self.progress_count += 1;
+        self.transport()?.try_eager(peer, route.context, tag, payload)
+    }
+
+    /// Begins an active send request: at once if there is room, else behind what waits already.
+    pub(crate) fn begin_send(&mut self, raw: usize) {
+        let Some(Role::Send(send)) = self.requests.get(raw).map(|r| &r.role) else { return };
+        let peer = send.peer;
+        if peer == self.me {
+            self.send_to_self(raw);
+            return;
+        }
+        let waits = self.transport.as_ref().is_some_and(|t| !t.peers[peer as usize].backlog.is_empty());
+        if !waits {
+            match self.try_begin(raw) {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => return self.fail_request(raw, error),
+            }
+        }
+        if let Ok(transport) = self.transport() {
+            transport.peers[peer as usize].backlog.push_back(Outgoing::Message(raw));
+            transport.set_busy(peer);
+        }
+    }
+
+    /// One try to put the beginning of a send into the ring. False: no room.
+    fn try_begin(&mut self, raw: usize) -> Result<bool> {
+        let Some(request) = self.requests.get_mut(raw) else { return Ok(true) };
+        let Role::Send(send) = &mut request.role else { return Ok(true) };
+        let Some(transport) = self.transport.as_mut() else { return Ok(true) };
+        let len = request.payload.len();
+        if len <= EAGER_MAX && !send.awaits_fin {
+            let peer = send.peer;
+            // The backlog holds this very message when it is tried again.
+            let backlog = std::mem::take(&mut transport.peers[peer as usize].backlog);
+            let sent = transport.try_eager(peer, send.context, send.tag, &request.payload);
+            transport.peers[peer as usize].backlog = backlog;
+            if sent? {
+                self.complete_request(raw);
+                return Ok(true);
+            }
+            return Ok(false);
+        }
+        let flags = if send.awaits_fin { SYNCHRONOUS } else { 0 } | if send.blocking { BLOCKING } else { 0 };
+        match transport.try_offer(send.peer, send.context, send.tag, &request.payload, raw, flags)? {
+            Some(first) => {
+                send.sent = first;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// The receiver has matched and wants the rest through the ring.
+    pub(super) fn accepted(&mut self, raw: usize, remote: u64) {
+        let Some(Role::Send(send)) = self.requests.get_mut(raw).map(|r| &mut r.role) else { return };
+        send.remote = remote;
+        send.awaits_fin = false;
+        let peer = send.peer;
+        if let Some(transport) = self.transport.as_mut() {
+            transport.peers[peer as usize].streams.push_back(raw);
+            transport.set_busy(peer);
+        }
+        self.flush_peer(peer);
+    }
+
+    /// Sends what waits for `peer` as far as there is room; true if anything went.
+    fn flush_peer(&mut self, peer: u32) -> bool {
+        let mut moved = false;
+        loop {
+            let Some(transport) = self.transport.as_mut() else { return moved };
+            let Some(next) = transport.peers[peer as usize].backlog.pop_front() else { break };
+            let sent = match &next {
+                Outgoing::Message(raw) => {
+                    let raw = *raw;
+                    match self.try_begin(raw) {
+                        Ok(sent) => sent,
+                        Err(error) => {
+                            self.fail_request(raw, error);
+                            true
+                        }
+                    }
+                }
+                Outgoing::Control(control) => {
+                    let segment = transport.segment;
+                    let slot = transport.peers[peer as usize].out.as_mut().and_then(Sender::slot);
+                    slot.map(|slot| {
+                        slot.header(control.kind, 0, 0, 0, 0);
+                        for (i, word) in control.words.into_iter().enumerate() {
+                            slot.word(i, word);
+                        }
+                        slot.publish();
+                        segment.rank_page(peer).wake();
+                    })
+                    .is_some()
+                }
+            };
+            if !sent {
+                if let Some(transport) = self.transport.as_mut() {
+                    transport.peers[peer as usize].backlog.push_front(next);
+                }
+                return moved;
+            }
+            moved = true;
+        }
+        moved | self.stream_to(peer)
+    }
+
+    /// Puts parts of accepted messages into the ring as far as there is room.
+    fn stream_to(&mut self, peer: u32) -> bool {
+        let mut moved = false;
+        loop {
+            let Some(transport) = self.transport.as_mut() else { return moved };
+            let segment = transport.segment;
+            let state = &mut transport.peers[peer as usize];
+            let Some(&raw) = state.streams.front() else { return moved };
+            let Some(request) = self.requests.get_mut(raw).filter(|r| r.state == State::Active) else {
+                state.streams.pop_front();
+                continue;
+            };
+            let Role::Send(send) = &mut request.role else { return moved };
+            let total = request.payload.len();
+            if send.sent < total {
+                let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return moved };
+                if out.slot().is_none() {
+                    return moved;
+                }
+                let len = (total - send.sent).min(PART_BYTES.min(data.size() / 4));
+                let Some(piece) = data.take(out, len) else { return moved };
+                let Some(address) = piece.address(segment) else { return moved };
+                // SAFETY: the piece has `len` bytes and is ours until it is published.
+                unsafe { request.payload.read(send.sent, address.as_ptr(), len) };
+                let Some(slot) = out.slot() else { return moved };
+                slot.header(PART, 0, 0, 0, 0);
+                slot.word(0, send.remote);
+                slot.word(1, send.sent as u64);
+                slot.word(2, piece.offset as u64);
+                slot.word(3, piece.len as u64);
+                slot.word(4, piece.end);
+                slot.publish();
+                segment.rank_page(peer).wake();
+                send.sent += len;
+                moved = true;
+            }
+            if send.sent == total {
+                state.streams.pop_front();
+                self.complete_request(raw);
+            }
+        }
+    }
+
+    /// Sends what waits for anybody; true if anything went.
+    pub(crate) fn flush(&mut self) -> bool {
+        let mut moved = false;
+        let busy = match self.transport.as_mut() {
+            Some(transport) if transport.has_outgoing() => std::mem::take(&mut transport.busy),
+            _ => return false,
+        };
+        for &peer in &busy {
+            moved |= self.flush_peer(peer);
+        }
+        let Some(transport) = self.transport.as_mut() else { return moved };
+        for peer in busy {
+            let state = &mut transport.peers[peer as usize];
+            state.busy = false;
+            if !state.backlog.is_empty() || !state.streams.is_empty() {
+                transport.set_busy(peer);
+            }
+        }
+        moved
+    }
+
+    /// The receiver has all bytes of a send that awaited this.
+    pub(super) fn finished(&mut self, raw: usize) {
+        if self.requests.get(raw).is_some_and(|r| r.state == State::Active && matches!(r.role, Role::Send(_))) {
+            self.complete_request(raw);
+        }
+    }
+
+    /// The receiver reads the beginning itself; we write the rest from position `from` on.
+    pub(super) fn share(&mut self, raw: usize, remote: u64, address: usize, from: usize) {
+        let Some(request) = self.requests.get(raw) else { return };
+        let Role::Send(send) = &request.role else { return };
+        let Some(transport) = self.transport.as_mut() else { return };
+        let peer = send.peer;
+        let total = request.payload.len();
+        let written = request.payload.run().is_some_and(|base| {
+            // SAFETY: the send's bytes are valid until it completes, which is after this.
+            unsafe { transport.write_to(peer, base.cast_const().wrapping_add(from), address + from, total - from) }
+        });
+        let bytes = if written { (total - from) as u64 } else { 0 };
+        // A ring that can not be opened any more was open when the offer went.
+        let _ = transport.control(peer, WRITTEN, [remote, bytes, 0, 0, 0, 0]);
+    }
+
+    /// A message of this process to itself: straight into a posted receive, or kept.
+    fn send_to_self(&mut self, raw: usize) {
+        let me = self.me;
+        let Some(request) = self.requests.get_mut(raw) else { return };
+        let Role::Send(send) = &request.role else { return };
+        let (context, tag, synchronous, blocking) = (send.context, send.tag, send.awaits_fin, send.blocking);
+        let len = request.payload.len();
+        if let Some(receive) = self.contexts.match_message(context, me, tag) {
+            let payload = std::mem::replace(&mut request.payload, Payload::EMPTY);
+            self.deliver_local(receive, tag, &payload);
+            self.complete_request(raw);
+            return;
+        }
+        // A blocking standard send must not wait for a receive that only comes after it.
+        let body = if blocking && !synchronous || matches!(request.payload, Payload::Owned(_)) && !synchronous {
+            Body::Whole(request.payload.to_bytes())
+        } else {
+            Body::Local(raw, len)
+        };
+        let complete = matches!(body, Body::Whole(_));
+        self.contexts.keep(context, Unexpected { from: me, tag, body });
+        if complete {
+            self.complete_request(raw);
+        }
+    }
+}
+
+/// Answers of the receiver to an offer, in words.
+pub(super) fn accept_words(sender: u64, receiver: usize) -> (u8, [u64; 6]) {
+    (ACCEPT, [sender, receiver as u64, 0, 0, 0, 0])
+}
+
+/// As [`accept_words`], for a copy that both sides share.
+pub(super) fn share_words(sender: u64, receiver: usize, address: usize, from: usize) -> (u8, [u64; 6]) {
+    (SHARE, [sender, receiver as u64, address as u64, from as u64, 0, 0])
+}

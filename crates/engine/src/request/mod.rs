@@ -1,0 +1,189 @@
+//! Requests: the one completion mechanism for everything nonblocking and persistent (MPI-5.0
+//! section 3.7). Blocking calls use one internally when they can not finish at once.
+//!
+//! | state | meaning | leaves by |
+//! |---|---|---|
+//! | `Inactive` | persistent, not started | `start` |
+//! | `Active` | the engine works on it; only `protocol` changes it | `complete` |
+//! | `Complete` | status and error are final | `take` (wait, test), which frees it or makes it `Inactive` |
+//!
+//! `detached` (freed by the user while active, or internal) requests leave the table by
+//! themselves when they complete.
+
+pub mod persistent;
+pub mod wait;
+
+use crate::payload::Payload;
+use crate::status::Status;
+use crate::{Engine, Error};
+use std::ffi::c_int;
+
+/// See the table above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Persistent and not started.
+    Inactive,
+    /// In work.
+    Active,
+    /// Final.
+    Complete,
+}
+
+/// A send in work.
+#[derive(Debug)]
+pub struct SendState {
+    /// World rank of the receiver.
+    pub peer: u32,
+    /// Context of the communicator.
+    pub context: u32,
+    /// Its tag.
+    pub tag: c_int,
+    /// Bytes handed over so far.
+    pub sent: usize,
+    /// The receiver's request, once it answered.
+    pub remote: u64,
+    /// Completes only when the receiver says that it has matched (synchronous mode), or that it
+    /// has read the bytes itself.
+    pub awaits_fin: bool,
+    /// The sender waits in the call, so it can take part in the copying.
+    pub blocking: bool,
+    /// Bytes accounted against an attached buffer (buffered mode).
+    pub buffered: usize,
+}
+
+/// A receive in work.
+#[derive(Debug)]
+pub struct RecvState {
+    /// World rank of the sender wanted, -1 = any; the actual one after the match.
+    pub source: i32,
+    /// Context of the communicator.
+    pub context: u32,
+    /// Tag wanted.
+    pub tag: c_int,
+    /// Whether a message was matched: it can not be cancelled any more.
+    pub matched: bool,
+    /// Bytes of the message.
+    pub total: usize,
+    /// Bytes that have arrived.
+    pub arrived: usize,
+}
+
+/// What a request is about.
+#[derive(Debug)]
+pub enum Role {
+    /// Nothing is left to do: complete from the start.
+    Nothing,
+    /// A send.
+    Send(SendState),
+    /// A receive.
+    Recv(RecvState),
+}
+
+/// One operation.
+pub struct Request {
+    /// Where it stands.
+    pub state: State,
+    /// What it does.
+    pub role: Role,
+    /// The bytes.
+    pub payload: Payload,
+    /// The outcome.
+    pub status: Status,
+    /// Why it failed.
+    pub error: Option<Box<Error>>,
+    /// Leaves the table when complete.
+    pub detached: bool,
+    /// The communicator's handle, for its error handler.
+    pub comm: usize,
+    /// How to start it again.
+    pub recipe: Option<Box<persistent::Recipe>>,
+}
+
+impl Request {
+    /// An active request.
+    pub fn active(role: Role, payload: Payload, comm: usize) -> Self {
+        Self {
+            state: State::Active,
+            role,
+            payload,
+            status: Status::EMPTY,
+            error: None,
+            detached: false,
+            comm,
+            recipe: None,
+        }
+    }
+
+    /// Whether it is a send that must not be left behind at the end of MPI: its bytes are still
+    /// to be handed over. One that no receive has matched is the user's mistake, not ours.
+    pub fn is_unfinished_send(&self) -> bool {
+        self.state == State::Active
+            && matches!(&self.role, Role::Send(s) if s.remote != 0 && s.sent < self.payload.len())
+    }
+
+    /// A request that is complete from the start.
+    pub fn complete(status: Status, comm: usize) -> Self {
+        Self {
+            state: State::Complete,
+            status,
+            ..Self::active(Role::Nothing, Payload::EMPTY, comm)
+        }
+    }
+}
+
+impl Engine {
+    /// The last transition: `raw` is done, with what stands in its status and error.
+    pub(crate) fn complete_request(&mut self, raw: usize) {
+        let Some(request) = self.requests.get_mut(raw) else { return };
+        request.state = State::Complete;
+        if let Some(error) = &request.error {
+            request.status.error = error.class;
+        }
+        if let Role::Send(send) = &request.role
+            && send.buffered > 0
+        {
+            let bytes = send.buffered;
+            let comm = request.comm;
+            request.payload = Payload::EMPTY;
+            self.buffers.give_back(comm, bytes);
+        }
+        let gone = self.requests.get(raw).is_some_and(|r| r.detached && r.recipe.is_none());
+        if gone {
+            self.requests.remove(raw);
+        }
+        self.progress_count += 1;
+    }
+
+    /// The user's call is over before the operation is (a signal, a dead peer): from now on the
+    /// engine works on bytes of its own and the request leaves when it is done.
+    #[cold]
+    pub(crate) fn abandon_request(&mut self, raw: usize) {
+        let Some(request) = self.requests.get_mut(raw) else { return };
+        if let (State::Active, Role::Recv(recv)) = (request.state, &request.role)
+            && !recv.matched
+        {
+            let context = recv.context;
+            self.contexts.withdraw(context, raw);
+            self.requests.remove(raw);
+            return;
+        }
+        if request.state == State::Complete {
+            self.requests.remove(raw);
+            return;
+        }
+        request.payload = Payload::Owned(match &request.role {
+            Role::Send(_) => request.payload.to_bytes(),
+            _ => vec![0; request.payload.len()].into_boxed_slice(),
+        });
+        request.detached = true;
+    }
+
+    /// Ends `raw` with an error.
+    #[cold]
+    pub(crate) fn fail_request(&mut self, raw: usize, error: Error) {
+        if let Some(request) = self.requests.get_mut(raw) {
+            request.error = Some(Box::new(error));
+        }
+        self.complete_request(raw);
+    }
+}

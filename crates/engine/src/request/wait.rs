@@ -1,0 +1,259 @@
+//! Waiting for and testing requests, in all forms (MPI-5.0 sections 3.7.3 and 3.7.5). The shim
+//! turns null handles into empty slots and writes statuses; here a handle is `0` when null.
+
+use super::{Role, State};
+use crate::progress::{self, wait_for};
+use crate::status::{Call, Status, Waiting};
+use crate::{Engine, Error, Result, with};
+use mpi_abi::consts::{MPI_ERR_REQUEST, MPI_REQUEST_NULL};
+
+/// The outcome of one completed request.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Its status.
+    pub status: Status,
+    /// Why it failed, if it did.
+    pub error: Option<Box<Error>>,
+    /// The communicator whose error handler is told (its handle).
+    pub comm: usize,
+    /// Whether the handle is gone (false: persistent, now inactive).
+    pub freed: bool,
+}
+
+impl Outcome {
+    const NOTHING: Self = Self { status: Status::EMPTY, error: None, comm: 0, freed: false };
+}
+
+/// Whether `raw` is the null request.
+#[inline]
+pub fn is_null(raw: usize) -> bool {
+    raw == MPI_REQUEST_NULL.0
+}
+
+impl Engine {
+    /// The outcome of `raw` if it is complete or inactive; the handle is used up if it is not
+    /// persistent.
+    #[inline]
+    pub(crate) fn take_outcome(&mut self, raw: usize) -> Result<Option<Outcome>> {
+        let Some(request) = self.requests.get_mut(raw) else { return Err(self.bad_request(raw)) };
+        match request.state {
+            State::Active => Ok(None),
+            State::Inactive => Ok(Some(Outcome::NOTHING)),
+            State::Complete => {
+                let mut outcome =
+                    Outcome { status: request.status, error: request.error.take(), comm: request.comm, freed: true };
+                if request.recipe.is_some() {
+                    request.state = State::Inactive;
+                    outcome.freed = false;
+                } else {
+                    self.requests.remove(raw);
+                }
+                Ok(Some(outcome))
+            }
+        }
+    }
+
+    /// Whether `raw` would complete now; null and inactive ones count as `idle`.
+    fn readiness(&self, raw: usize) -> Result<Readiness> {
+        if is_null(raw) {
+            return Ok(Readiness::Idle);
+        }
+        match self.requests.get(raw) {
+            None => Err(self.bad_request(raw)),
+            Some(r) => Ok(match r.state {
+                State::Active => Readiness::Pending,
+                State::Inactive => Readiness::Idle,
+                State::Complete => Readiness::Ready,
+            }),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn bad_request(&self, raw: usize) -> Error {
+        Error::new(
+            MPI_ERR_REQUEST,
+            format!("{raw:#x} is no request: {}", crate::handle::explain(self.requests.why_stale(raw))),
+        )
+    }
+
+    fn waiting_for(&self, raw: usize, call: Call) -> Waiting {
+        match self.requests.get(raw).map(|r| &r.role) {
+            Some(Role::Send(s)) => {
+                Waiting { call, peer: s.peer.cast_signed(), tag: s.tag, context: s.context }
+            }
+            Some(Role::Recv(r)) => Waiting { call, peer: r.source, tag: r.tag, context: r.context },
+            _ => Waiting::anybody(call),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    Idle,
+    Pending,
+    Ready,
+}
+
+/// Waits until `raw` is complete (MPI_Wait).
+pub fn wait(raw: usize) -> Result<Outcome> {
+    if is_null(raw) {
+        return Ok(Outcome::NOTHING);
+    }
+    let what = with(|e| e.waiting_for(raw, Call::Wait));
+    wait_for(what, |e| e.take_outcome(raw).transpose())?
+}
+
+/// One look whether `raw` is complete (MPI_Test).
+pub fn test(raw: usize) -> Result<Option<Outcome>> {
+    if is_null(raw) {
+        return Ok(Some(Outcome::NOTHING));
+    }
+    progress::poll(|e| e.take_outcome(raw))
+}
+
+/// Waits for all (MPI_Waitall). Outcomes are in order; a failed one does not stop the others.
+pub fn wait_all(raws: &[usize]) -> Result<Vec<Outcome>> {
+    let mut done = 0;
+    let first = raws.iter().copied().find(|r| !is_null(*r));
+    let what = with(|e| first.map_or(Waiting::anybody(Call::Waitall), |r| e.waiting_for(r, Call::Waitall)));
+    // All handles are looked at before any is used up.
+    wait_for(what, |e| {
+        while done < raws.len() {
+            match e.readiness(raws[done]) {
+                Err(error) => return Some(Err(error)),
+                Ok(Readiness::Pending) => return None,
+                Ok(_) => done += 1,
+            }
+        }
+        Some(Ok(()))
+    })??;
+    with(|e| raws.iter().map(|&r| take(e, r)).collect())
+}
+
+fn take(e: &mut Engine, raw: usize) -> Result<Outcome> {
+    if is_null(raw) {
+        return Ok(Outcome::NOTHING);
+    }
+    Ok(e.take_outcome(raw)?.unwrap_or(Outcome::NOTHING))
+}
+
+/// All outcomes if all are complete, else nothing happens (MPI_Testall).
+pub fn test_all(raws: &[usize]) -> Result<Option<Vec<Outcome>>> {
+    progress::poll(|e| {
+        for &raw in raws {
+            if e.readiness(raw)? == Readiness::Pending {
+                return Ok(None);
+            }
+        }
+        raws.iter().map(|&r| take(e, r)).collect::<Result<_>>().map(Some)
+    })
+}
+
+/// What [`wait_any`] found.
+#[derive(Debug)]
+pub enum Any {
+    /// No request is active: MPI_UNDEFINED.
+    NoneActive,
+    /// This one completed.
+    Index(usize, Outcome),
+}
+
+fn look_for_any(e: &mut Engine, raws: &[usize]) -> Result<Option<Any>> {
+    let mut active = false;
+    for (index, &raw) in raws.iter().enumerate() {
+        match e.readiness(raw)? {
+            Readiness::Ready => return Ok(Some(Any::Index(index, take(e, raw)?))),
+            Readiness::Pending => active = true,
+            Readiness::Idle => {}
+        }
+    }
+    Ok((!active).then_some(Any::NoneActive))
+}
+
+/// Waits until one is complete (MPI_Waitany).
+pub fn wait_any(raws: &[usize]) -> Result<Any> {
+    wait_for(Waiting::anybody(Call::Waitany), |e| look_for_any(e, raws).transpose())?
+}
+
+/// One look for one that is complete (MPI_Testany).
+pub fn test_any(raws: &[usize]) -> Result<Option<Any>> {
+    progress::poll(|e| look_for_any(e, raws))
+}
+
+/// What [`wait_some`] found: none if no request is active.
+pub type Some_ = Option<Vec<(usize, Outcome)>>;
+
+fn look_for_some(e: &mut Engine, raws: &[usize]) -> Result<(bool, Vec<(usize, Outcome)>)> {
+    let mut active = false;
+    let mut found = Vec::new();
+    let states = raws.iter().map(|&r| e.readiness(r)).collect::<Result<Vec<_>>>()?;
+    for (index, state) in states.into_iter().enumerate() {
+        active |= state != Readiness::Idle;
+        if state == Readiness::Ready {
+            found.push((index, take(e, raws[index])?));
+        }
+    }
+    Ok((active, found))
+}
+
+/// Waits until some are complete (MPI_Waitsome).
+pub fn wait_some(raws: &[usize]) -> Result<Some_> {
+    wait_for(Waiting::anybody(Call::Waitsome), |e| match look_for_some(e, raws) {
+        Err(error) => Some(Err(error)),
+        Ok((false, _)) => Some(Ok(None)),
+        Ok((true, found)) => (!found.is_empty()).then_some(Ok(Some(found))),
+    })?
+}
+
+/// Those that are complete now (MPI_Testsome).
+pub fn test_some(raws: &[usize]) -> Result<Some_> {
+    progress::poll(|e| look_for_some(e, raws).map(|(active, found)| active.then_some(found)))
+}
+
+/// The status of `raw` if it is complete, without using it up (MPI_Request_get_status).
+pub fn get_status(raw: usize) -> Result<Option<Status>> {
+    if is_null(raw) {
+        return Ok(Some(Status::EMPTY));
+    }
+    progress::poll(|e| match e.requests.get(raw) {
+        None => Err(e.bad_request(raw)),
+        Some(r) => Ok(match r.state {
+            State::Active => None,
+            State::Inactive => Some(Status::EMPTY),
+            State::Complete => Some(r.status),
+        }),
+    })
+}
+
+/// Gives the handle up; the operation goes on to its end (MPI_Request_free).
+pub fn free(raw: usize) -> Result<()> {
+    with(|e| {
+        let Some(request) = e.requests.get_mut(raw) else { return Err(e.bad_request(raw)) };
+        request.recipe = None;
+        if request.state == State::Active {
+            request.detached = true;
+        } else {
+            e.requests.remove(raw);
+        }
+        Ok(())
+    })
+}
+
+/// Asks to cancel (MPI_Cancel): a receive that no message has matched ends as cancelled; anything
+/// else goes on to its normal end, which the standard allows.
+pub fn cancel(raw: usize) -> Result<()> {
+    with(|e| {
+        let Some(request) = e.requests.get(raw) else { return Err(e.bad_request(raw)) };
+        let context = match (&request.state, &request.role) {
+            (State::Active, Role::Recv(recv)) if !recv.matched => recv.context,
+            _ => return Ok(()),
+        };
+        if e.contexts.withdraw(context, raw)
+            && let Some(request) = e.requests.get_mut(raw)
+        {
+            request.status = Status { cancelled: true, ..Status::EMPTY };
+            e.complete_request(raw);
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,111 @@
+//! What a completed operation reports (MPI-5.0 section 3.2.5), and the names of the calls that a
+//! rank can wait in, for its status page.
+
+use mpi_abi::consts::{MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_PROC_NULL, MPI_SUCCESS};
+use std::ffi::c_int;
+
+/// The engine's form of `MPI_Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Rank of the sender in the communicator.
+    pub source: c_int,
+    /// Tag of the message.
+    pub tag: c_int,
+    /// Error class of the operation.
+    pub error: c_int,
+    /// Bytes that were received.
+    pub bytes: u64,
+    /// Whether the operation was cancelled.
+    pub cancelled: bool,
+}
+
+impl Status {
+    /// The empty status: of inactive requests and of sends.
+    pub const EMPTY: Self = Self {
+        source: MPI_ANY_SOURCE,
+        tag: MPI_ANY_TAG,
+        error: MPI_SUCCESS,
+        bytes: 0,
+        cancelled: false,
+    };
+
+    /// What a receive from, or a probe of, `MPI_PROC_NULL` reports.
+    pub const PROC_NULL: Self = Self {
+        source: MPI_PROC_NULL,
+        ..Self::EMPTY
+    };
+}
+
+/// A call that can wait. The numbers stand on the status page; mpiexec turns them into names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+#[expect(missing_docs, reason = "the names are MPI's own")]
+pub enum Call {
+    Send = 1,
+    Ssend,
+    Bsend,
+    Rsend,
+    Recv,
+    Sendrecv,
+    Probe,
+    Mprobe,
+    Mrecv,
+    Wait,
+    Waitall,
+    Waitany,
+    Waitsome,
+    Barrier,
+    Bcast,
+    Reduce,
+    Allreduce,
+    Scatter,
+    Scatterv,
+    Gather,
+    Gatherv,
+    Allgather,
+    Allgatherv,
+    Alltoall,
+    Alltoallv,
+    Alltoallw,
+    ReduceScatter,
+    ReduceScatterBlock,
+    Scan,
+    Exscan,
+    CommCreate,
+    BufferDetach,
+    Finalize,
+    Init,
+}
+
+impl Call {
+    /// The name of the call with this number on a status page.
+    pub fn name_of(number: u32) -> &'static str {
+        const NAMES: [&str; 35] = [
+            "no call", "Send", "Ssend", "Bsend", "Rsend", "Recv", "Sendrecv", "Probe", "Mprobe", "Mrecv", "Wait",
+            "Waitall", "Waitany", "Waitsome", "Barrier", "Bcast", "Reduce", "Allreduce", "Scatter", "Scatterv",
+            "Gather", "Gatherv", "Allgather", "Allgatherv", "Alltoall", "Alltoallv", "Alltoallw", "Reduce_scatter",
+            "Reduce_scatter_block", "Scan", "Exscan", "communicator creation", "Buffer_detach", "Finalize", "Init",
+        ];
+        NAMES.get(number as usize).copied().unwrap_or("an unknown call")
+    }
+}
+
+/// What a wait is about: goes to the status page when the rank falls asleep.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// The call.
+    pub call: Call,
+    /// World rank waited for, -1 = any, -2 = all of the communicator.
+    pub peer: i32,
+    /// Tag, or `MPI_ANY_TAG`.
+    pub tag: c_int,
+    /// Context of the communicator.
+    pub context: u32,
+}
+
+impl Waiting {
+    /// A wait of `call` for anybody.
+    pub const fn anybody(call: Call) -> Self {
+        Self { call, peer: -1, tag: MPI_ANY_TAG, context: 0 }
+    }
+}

@@ -1,0 +1,215 @@
+//! The life of MPI in this process: initialization, the two predefined communicators, the end,
+//! and the early end (MPI-5.0 chapter 11).
+
+use crate::comm::{Comm, CommCore, SELF_CONTEXT, WORLD_CONTEXT};
+use crate::group::Group;
+use crate::progress::wait_for;
+use crate::protocol::Transport;
+use crate::status::{Call, Waiting};
+use crate::{Engine, Error, Result, coll, with};
+use mpi_abi::consts::{MPI_ERR_OTHER, MPI_THREAD_MULTIPLE, MPI_THREAD_SINGLE};
+use shm::Segment;
+use shm::job::{self, Job, Launcher};
+use shm::page::Seat;
+use shm::sync::{AtomicU32, Ordering};
+use shm::wait::Policy;
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+/// The job as this process sees it.
+pub struct World {
+    /// The shared memory; lives as long as the process.
+    pub segment: &'static Segment,
+    /// Ranks of the job.
+    pub size: u32,
+    /// How to wait.
+    pub policy: Policy,
+    /// The thread level that was provided.
+    pub thread_level: c_int,
+    /// The thread that initialized MPI.
+    pub main_thread: ThreadId,
+    /// Seat, lock and lifeline, kept to the end.
+    pub job: &'static Job,
+}
+
+impl World {
+    /// Whether our mpiexec watches over the job.
+    pub fn launched_by_mpiexec(&self) -> bool {
+        self.job.launcher == Launcher::Mpiexec
+    }
+}
+
+/// Where the process stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Before MPI_Init.
+    Before,
+    /// MPI may be used.
+    Ready,
+    /// After MPI_Finalize.
+    After,
+}
+
+static PHASE: AtomicU32 = AtomicU32::new(0);
+const STARTING: u32 = 1;
+const READY: u32 = 2;
+const ENDING: u32 = 3;
+const AFTER: u32 = 4;
+
+/// Where the process stands now.
+#[inline]
+pub fn phase() -> Phase {
+    // SYNC phase: what initialization did is visible to who sees that it is done.
+    match PHASE.load(Ordering::Acquire) {
+        READY | ENDING => Phase::Ready,
+        AFTER => Phase::After,
+        _ => Phase::Before,
+    }
+}
+
+/// Whether MPI may be used now: the check that every function makes.
+#[inline]
+pub fn is_ready() -> bool {
+    // SYNC phase: as in `phase`.
+    let phase = PHASE.load(Ordering::Acquire);
+    phase == READY || phase == ENDING
+}
+
+/// Initializes MPI (MPI_Init_thread); gives the thread level provided: always the highest.
+pub fn init(required: c_int) -> Result<c_int> {
+    if !(MPI_THREAD_SINGLE..=MPI_THREAD_MULTIPLE).contains(&required) {
+        return Err(Error::new(
+            mpi_abi::consts::MPI_ERR_ARG,
+            format!("the thread level {required} is none of MPI_THREAD_SINGLE to MPI_THREAD_MULTIPLE"),
+        ));
+    }
+    if let Err(now) = PHASE.compare_exchange(0, STARTING, Ordering::AcqRel, Ordering::Acquire) {
+        let text = if now == AFTER {
+            "MPI was finalized: it can not be initialized again in this process"
+        } else {
+            "MPI is initialized already"
+        };
+        return Err(Error::new(MPI_ERR_OTHER, text));
+    }
+    match join() {
+        Ok(()) => {
+            // SYNC phase: everything above is visible to who sees READY.
+            PHASE.store(READY, Ordering::Release);
+            Ok(MPI_THREAD_MULTIPLE)
+        }
+        Err(error) => {
+            PHASE.store(0, Ordering::Release);
+            Err(error)
+        }
+    }
+}
+
+fn join() -> Result<()> {
+    let job = job::join().map_err(|e| Error::new(MPI_ERR_OTHER, e.text))?;
+    // The mapping and the seat belong to the process: they end with it.
+    let job: &'static Job = Box::leak(Box::new(job));
+    let segment = &job.segment;
+    if let Some(launcher) = std::num::NonZeroU32::new(segment.header().launcher.load(Ordering::Relaxed)) {
+        shm::os::cma::allow_tracer(launcher.get());
+    }
+    with(|e| {
+        e.me = job.rank;
+        e.transport = Some(Transport::new(segment, job.rank));
+        e.world = Some(World {
+            segment,
+            size: job.size,
+            policy: Policy::for_ranks(job.size),
+            thread_level: MPI_THREAD_MULTIPLE,
+            main_thread: std::thread::current().id(),
+            job,
+        });
+        let everybody = Arc::new(Group::from_ranks((0..job.size).collect()));
+        let myself = Arc::new(Group::from_ranks(vec![job.rank]));
+        let world = Arc::new(CommCore::new(WORLD_CONTEXT, everybody, job.rank, None));
+        let own = Arc::new(CommCore::new(SELF_CONTEXT, myself, 0, None));
+        e.world_comm = e.add_comm(Comm::named(world, "MPI_COMM_WORLD"));
+        e.self_comm = e.add_comm(Comm::named(own, "MPI_COMM_SELF"));
+        let initial = e.objects.initial.clone();
+        for raw in [e.world_comm, e.self_comm] {
+            if let Some(comm) = e.comms.get_mut(raw) {
+                comm.errhandler = initial.clone();
+            }
+        }
+    });
+    segment.rank_page(job.rank).set_seat(Seat::Initialized);
+    Ok(())
+}
+
+/// Ends MPI (MPI_Finalize): completes what was begun, waits for the others.
+pub fn finalize() -> Result<()> {
+    if PHASE.compare_exchange(READY, ENDING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return Err(Error::new(MPI_ERR_OTHER, "MPI is not initialized, or already finalized"));
+    }
+    let outcome = leave();
+    PHASE.store(AFTER, Ordering::Release);
+    outcome
+}
+
+fn leave() -> Result<()> {
+    // Messages that wait for room must leave; requests that were freed while active must end.
+    wait_for(Waiting::anybody(Call::Finalize), |e| {
+        let busy = e.transport.as_ref().is_some_and(Transport::has_outgoing);
+        let unfinished = e.requests.iter().any(|(_, r)| r.is_unfinished_send());
+        (!busy && !unfinished).then_some(())
+    })?;
+    let world = with(|e| e.core(e.world_comm))?;
+    if world.size() > 1 {
+        coll::barrier(&world, Call::Finalize)?;
+    }
+    with(|e| {
+        if let Some(world) = &e.world {
+            world.segment.rank_page(e.me).set_seat(Seat::Finalized);
+        }
+    });
+    Ok(())
+}
+
+/// Ends the job now (MPI_Abort): marks it as failed with `code`, wakes everybody, exits.
+pub fn abort(code: c_int) -> ! {
+    if let Some(world) = with(|e| e.world.as_ref().map(|w| (w.segment, e.me))) {
+        let (segment, me) = world;
+        shm::liveness::abort(segment, me, code);
+    }
+    shm::os::exit::exit_now(code)
+}
+
+impl Engine {
+    /// My rank in the job, once MPI is initialized.
+    pub fn world_rank(&self) -> Option<u32> {
+        self.world.as_ref().map(|_| self.me)
+    }
+
+    /// Enters a communicator into the tables; its handle.
+    pub fn add_comm(&mut self, comm: Comm) -> usize {
+        self.contexts.attach(&comm.core);
+        self.comms.insert(comm)
+    }
+
+    /// Takes a communicator out of the tables.
+    pub fn remove_comm(&mut self, raw: usize) -> Option<Comm> {
+        let comm = self.comms.remove(raw)?;
+        self.contexts.detach(comm.core.context);
+        Some(comm)
+    }
+
+    /// The unchanging part of the communicator behind a table handle.
+    pub fn core(&self, raw: usize) -> Result<Arc<CommCore>> {
+        let comm = self.comms.get(raw).ok_or_else(|| self.bad_comm(mpi_abi::Comm(raw)))?;
+        Ok(Arc::clone(&comm.core))
+    }
+}
+
+/// The process ends because of an uncaught exception of its language.
+pub fn set_uncaught() {
+    with(|e| {
+        if let Some(world) = &e.world {
+            world.segment.rank_page(e.me).identity.0.uncaught.store(1, Ordering::Relaxed);
+        }
+    });
+}

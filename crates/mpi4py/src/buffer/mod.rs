@@ -1,0 +1,176 @@
+//! From Python objects to what MPI wants: address, count, datatype. Everything that reads pointers
+//! out of Python objects is in this folder.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `acquire` | one object -> [`Memory`]: which of the ways below |
+//! | `numpy` | direct reading of `numpy.ndarray` |
+//! | `view` | the buffer protocol |
+//! | `dlpack`, `cai` | DLPack and the CUDA array interface |
+//! | `infer` | format strings -> datatypes, the type codes of `Datatype.fromcode` |
+//! | `spec` | `data`, `[data, count, type]` ... -> [`Msg`] |
+//! | `vector` | `[data, counts, displs, type]` -> [`MsgV`], `[data, counts, displs, types]` -> [`MsgW`] |
+//! | `extent` | does count times datatype fit into the memory |
+//! | `object` | the class `MPI.buffer` |
+//!
+//! A message keeps what its memory belongs to alive ([`Keep`]); for a nonblocking call the request
+//! takes that over.
+
+pub(crate) mod acquire;
+mod cai;
+mod dlpack;
+pub(crate) mod extent;
+pub(crate) mod infer;
+mod numpy;
+pub(crate) mod object;
+pub(crate) mod spec;
+pub(crate) mod vector;
+mod view;
+
+use mpi_abi::{Aint, Count, Datatype};
+use pyo3::prelude::*;
+use std::ffi::c_void;
+use std::ptr;
+
+pub(crate) use acquire::{Access, Memory, acquire};
+pub(crate) use view::View;
+
+/// What keeps the memory of a message where it is.
+#[derive(Default)]
+pub(crate) enum Keep {
+    /// Nothing to keep: no memory, or it does not belong to an object.
+    #[default]
+    Nothing,
+    /// An object whose memory does not move while there is a reference.
+    Object(#[expect(dead_code, reason = "held, not read")] Py<PyAny>),
+    /// An export of the buffer protocol.
+    View(#[expect(dead_code, reason = "held, not read")] Box<View>),
+    /// Several messages of one call.
+    Pair(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Keep)>),
+    /// Arrays of counts, displacements and datatypes, with the memory they describe.
+    Arrays(#[expect(dead_code, reason = "held, not read")] Box<Arrays>),
+}
+
+/// See [`Keep::Arrays`].
+pub(crate) struct Arrays {
+    _memory: Keep,
+    _counts: Vec<Count>,
+    _displs: Vec<Aint>,
+    _types: Vec<Datatype>,
+}
+
+impl Keep {
+    /// An array of counts that belongs to no other message.
+    pub(crate) fn counts(counts: Vec<Count>) -> Self {
+        Self::Arrays(Box::new(Arrays {
+            _memory: Self::Nothing,
+            _counts: counts,
+            _displs: Vec::new(),
+            _types: Vec::new(),
+        }))
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, keep) | (keep, Self::Nothing) => keep,
+            (first, second) => Self::Pair(Box::new((first, second))),
+        }
+    }
+}
+
+/// A message: what an MPI call wants to know of one buffer.
+pub(crate) struct Msg {
+    pub(crate) addr: *mut c_void,
+    pub(crate) count: Count,
+    pub(crate) datatype: Datatype,
+    pub(crate) keep: Keep,
+}
+
+impl Msg {
+    /// No memory, no elements.
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            addr: ptr::null_mut(),
+            count: 0,
+            datatype: mpi_abi::consts::MPI_BYTE,
+            keep: Keep::Nothing,
+        }
+    }
+
+    /// `MPI_IN_PLACE`, with the count and type of the other buffer for functions that look at them.
+    pub(crate) fn in_place(like: &Self) -> Self {
+        Self { addr: mpi_abi::consts::MPI_IN_PLACE, count: like.count, datatype: like.datatype, keep: Keep::Nothing }
+    }
+}
+
+/// A message in blocks, one for each rank.
+pub(crate) struct MsgV {
+    pub(crate) addr: *mut c_void,
+    pub(crate) counts: Vec<Count>,
+    pub(crate) displs: Vec<Aint>,
+    pub(crate) datatype: Datatype,
+    pub(crate) keep: Keep,
+}
+
+impl MsgV {
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            addr: ptr::null_mut(),
+            counts: Vec::new(),
+            displs: Vec::new(),
+            datatype: mpi_abi::consts::MPI_BYTE,
+            keep: Keep::Nothing,
+        }
+    }
+
+    pub(crate) fn in_place(like: &Self) -> Self {
+        Self {
+            addr: mpi_abi::consts::MPI_IN_PLACE,
+            counts: like.counts.clone(),
+            displs: like.displs.clone(),
+            datatype: like.datatype,
+            keep: Keep::Nothing,
+        }
+    }
+
+    /// What must live until a nonblocking operation is over.
+    pub(crate) fn into_keep(self) -> Keep {
+        Keep::Arrays(Box::new(Arrays {
+            _memory: self.keep,
+            _counts: self.counts,
+            _displs: self.displs,
+            _types: Vec::new(),
+        }))
+    }
+}
+
+/// A message in blocks, each with its datatype; displacements in bytes.
+pub(crate) struct MsgW {
+    pub(crate) addr: *mut c_void,
+    pub(crate) counts: Vec<Count>,
+    pub(crate) displs: Vec<Aint>,
+    pub(crate) types: Vec<Datatype>,
+    pub(crate) keep: Keep,
+}
+
+impl MsgW {
+    pub(crate) fn in_place(like: &Self) -> Self {
+        Self {
+            addr: mpi_abi::consts::MPI_IN_PLACE,
+            counts: like.counts.clone(),
+            displs: like.displs.clone(),
+            types: like.types.clone(),
+            keep: Keep::Nothing,
+        }
+    }
+
+    /// What must live until a nonblocking operation is over.
+    pub(crate) fn into_keep(self) -> Keep {
+        Keep::Arrays(Box::new(Arrays {
+            _memory: self.keep,
+            _counts: self.counts,
+            _displs: self.displs,
+            _types: self.types,
+        }))
+    }
+}

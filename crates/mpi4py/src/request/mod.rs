@@ -1,0 +1,288 @@
+//! `MPI.Request` and its kinds: operations under way. Chapters 3.7, 3.9 and 13.2 of the standard.
+//!
+//! A request owns what the operation works on ([`Owner`]) until the operation is over: memory of
+//! buffers, or what the object half (`send`, `irecv` ... in lower case) needs to finish. When the
+//! Python object dies before that, the memory moves to `orphans` and lives on.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `mod` | the classes, one request at a time |
+//! | `sets` | `Waitall`, `Testany` ...: several requests |
+//! | `orphans` | memory of operations that nobody waits for |
+
+mod orphans;
+pub(crate) mod sets;
+
+use crate::args::Ints;
+use crate::buffer::Keep;
+use crate::call::mpi_wait;
+use crate::handle::{H, Handle, Slot, handle_class};
+use crate::status::{Out, Status};
+use mpi_abi as abi;
+use mpi_abi::consts::MPI_REQUEST_NULL;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What a request owns while the operation runs.
+#[derive(Default)]
+pub(crate) enum Owner {
+    #[default]
+    None,
+    /// Memory of the buffers.
+    Memory(Keep),
+    /// What this is a copy of: that object owns.
+    Shared(Py<Request>),
+    /// An operation of the object half.
+    Object(Box<dyn Pending>),
+}
+
+impl From<Keep> for Owner {
+    fn from(keep: Keep) -> Self {
+        if matches!(keep, Keep::Nothing) { Self::None } else { Self::Memory(keep) }
+    }
+}
+
+/// An operation on Python objects that ends when its request is complete.
+pub(crate) trait Pending: Send {
+    /// The request is complete: the object that `wait` returns.
+    fn finish(self: Box<Self>, py: Python<'_>, status: &mut abi::Status) -> PyResult<Py<PyAny>>;
+}
+
+/// Request handler.
+#[pyclass(module = "mpi4py.MPI", frozen, subclass, weakref)]
+pub(crate) struct Request {
+    slot: Slot<abi::Request>,
+    owner: Mutex<Owner>,
+}
+
+impl Handle for Request {
+    type Raw = abi::Request;
+    const NULL: abi::Request = MPI_REQUEST_NULL;
+
+    fn slot(&self) -> &Slot<abi::Request> {
+        &self.slot
+    }
+
+    fn wrap(py: Python<'_>, raw: abi::Request) -> PyResult<Py<Self>> {
+        Py::new(py, Self::with(raw, Owner::None))
+    }
+}
+
+handle_class! { @methods Request, MPI_Request_toint, MPI_Request_fromint }
+handle_class! { @reduce Request }
+
+impl Request {
+    fn with(raw: abi::Request, owner: Owner) -> Self {
+        Self { slot: Slot::new(raw), owner: Mutex::new(owner) }
+    }
+
+    /// A copy of the handle; the original keeps what it owns.
+    fn copy_of(original: Option<&Bound<'_, Self>>) -> Self {
+        match original {
+            None => Self::with(MPI_REQUEST_NULL, Owner::None),
+            Some(original) if original.get().raw() == MPI_REQUEST_NULL => Self::with(MPI_REQUEST_NULL, Owner::None),
+            Some(original) => Self::with(original.get().raw(), Owner::Shared(original.clone().unbind())),
+        }
+    }
+
+    /// A new request for an operation that was started.
+    pub(crate) fn make(py: Python<'_>, raw: abi::Request, owner: impl Into<Owner>) -> PyResult<Py<Self>> {
+        Py::new(py, Self::with(raw, owner.into()))
+    }
+
+    pub(crate) fn owner(&self) -> MutexGuard<'_, Owner> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the request owns, taken out of it (and out of what it is a copy of).
+    pub(crate) fn take_owner(&self) -> Owner {
+        let owner = std::mem::take(&mut *self.owner());
+        match owner {
+            Owner::Shared(original) => original.get().take_owner(),
+            owner => owner,
+        }
+    }
+
+    /// After a call that may have completed the request.
+    pub(crate) fn update(&self, raw: abi::Request) {
+        self.slot.set(raw);
+        if raw == MPI_REQUEST_NULL {
+            drop(self.take_owner());
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let owner = std::mem::take(self.owner.get_mut().unwrap_or_else(PoisonError::into_inner));
+        orphans::adopt(self.slot.get(), owner);
+    }
+}
+
+#[pymethods]
+impl Request {
+    #[new]
+    #[pyo3(signature = (request = None))]
+    fn new(request: Option<&Bound<'_, Request>>) -> Self {
+        Self::copy_of(request)
+    }
+
+    /// Wait(self, status: Status | None = None) -> Literal[True]
+    ///
+    /// Wait until the operation is over.
+    #[pyo3(signature = (status = None))]
+    pub(crate) fn Wait(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
+        let mut raw = self.raw();
+        let mut out = Out::new(status);
+        let pointer = out.pointer();
+        let done = mpi_wait!(py, MPI_Wait(&raw mut raw, pointer));
+        out.store();
+        self.update(raw);
+        done?;
+        Ok(true)
+    }
+
+    /// Test(self, status: Status | None = None) -> bool
+    ///
+    /// Ask whether the operation is over, and finish it if it is.
+    #[pyo3(signature = (status = None))]
+    pub(crate) fn Test(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
+        let (mut raw, mut flag) = (self.raw(), 0);
+        let mut out = Out::new(status);
+        let pointer = out.pointer();
+        let done = mpi_wait!(py, MPI_Test(&raw mut raw, &raw mut flag, pointer));
+        out.store();
+        self.update(raw);
+        done?;
+        Ok(flag != 0)
+    }
+
+    /// Get_status(self, status: Status | None = None) -> bool
+    ///
+    /// Ask whether the operation is over, and leave the request as it is.
+    #[pyo3(signature = (status = None))]
+    fn Get_status(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
+        let (raw, mut flag) = (self.raw(), 0);
+        let mut out = Out::new(status);
+        let pointer = out.pointer();
+        let done = mpi_wait!(py, MPI_Request_get_status(raw, &raw mut flag, pointer));
+        out.store();
+        done?;
+        Ok(flag != 0)
+    }
+
+    /// Cancel(self) -> None
+    ///
+    /// Ask for the operation to be cancelled.
+    fn Cancel(&self, py: Python<'_>) -> PyResult<()> {
+        let mut raw = self.raw();
+        mpi_wait!(py, MPI_Cancel(&raw mut raw))
+    }
+
+    /// Free(self) -> None
+    ///
+    /// Free the request; the operation goes on.
+    fn Free(&self, py: Python<'_>) -> PyResult<()> {
+        let (mut raw, before) = (self.raw(), self.raw());
+        mpi_wait!(py, MPI_Request_free(&raw mut raw))?;
+        self.slot.set(raw);
+        let owner = self.take_owner();
+        orphans::freed(before, owner);
+        Ok(())
+    }
+
+    /// free(self) -> None
+    ///
+    /// Call `Free` if the request is not null.
+    fn free(&self, py: Python<'_>) -> PyResult<()> {
+        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+    }
+}
+
+macro_rules! request_kind {
+    ($name:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[pyclass(module = "mpi4py.MPI", extends = Request, frozen, subclass)]
+        pub(crate) struct $name;
+
+        impl $name {
+            /// A new request for an operation that was set up.
+            pub(crate) fn make(py: Python<'_>, raw: abi::Request, owner: impl Into<Owner>) -> PyResult<Py<Self>> {
+                Py::new(py, PyClassInitializer::from(Request::with(raw, owner.into())).add_subclass(Self))
+            }
+        }
+
+        #[pymethods]
+        impl $name {
+            #[new]
+            #[pyo3(signature = (request = None))]
+            fn new(request: Option<&Bound<'_, Request>>) -> PyClassInitializer<Self> {
+                PyClassInitializer::from(Request::copy_of(request)).add_subclass(Self)
+            }
+        }
+    };
+}
+
+request_kind!(Prequest, "Persistent request handler.");
+request_kind!(Grequest, "Generalized request handler.");
+
+/// The handle of a persistent request.
+fn raw(request: &Bound<'_, Prequest>) -> abi::Request {
+    request.as_super().get().raw()
+}
+
+#[pymethods]
+impl Prequest {
+    /// Start(self) -> None
+    ///
+    /// Start the operation.
+    fn Start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mut raw = raw(slf);
+        mpi_wait!(slf.py(), MPI_Start(&raw mut raw))
+    }
+
+    /// Startall(cls, requests: list[Prequest]) -> None
+    ///
+    /// Start several operations.
+    #[classmethod]
+    fn Startall(cls: &Bound<'_, PyType>, requests: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut raws = crate::args::sequence(requests, |item| Ok(item.extract::<H<Request>>()?.0))?;
+        let (count, pointer) = (crate::args::length(raws.len())?, raws.as_mut_ptr());
+        mpi_wait!(cls.py(), MPI_Startall(count, pointer))
+    }
+
+    /// Pready(self, partition: int) -> None
+    ///
+    /// Say that a partition is ready to be sent.
+    fn Pready(slf: &Bound<'_, Self>, partition: c_int) -> PyResult<()> {
+        let raw = raw(slf);
+        mpi_wait!(slf.py(), MPI_Pready(partition, raw))
+    }
+
+    /// Pready_range(self, partition_low: int, partition_high: int) -> None
+    ///
+    /// Say that a range of partitions is ready to be sent.
+    fn Pready_range(slf: &Bound<'_, Self>, partition_low: c_int, partition_high: c_int) -> PyResult<()> {
+        let raw = raw(slf);
+        mpi_wait!(slf.py(), MPI_Pready_range(partition_low, partition_high, raw))
+    }
+
+    /// Pready_list(self, partitions: Sequence[int]) -> None
+    ///
+    /// Say that several partitions are ready to be sent.
+    fn Pready_list(slf: &Bound<'_, Self>, partitions: Ints) -> PyResult<()> {
+        let (raw, count, pointer) = (raw(slf), partitions.count()?, partitions.0.as_ptr());
+        mpi_wait!(slf.py(), MPI_Pready_list(count, pointer, raw))
+    }
+
+    /// Parrived(self, partition: int) -> bool
+    ///
+    /// Ask whether a partition has arrived.
+    fn Parrived(slf: &Bound<'_, Self>, partition: c_int) -> PyResult<bool> {
+        let (raw, mut flag) = (raw(slf), 0);
+        mpi_wait!(slf.py(), MPI_Parrived(raw, partition, &raw mut flag))?;
+        Ok(flag != 0)
+    }
+}

@@ -1,0 +1,116 @@
+//! A rank without an engine, for the tests of mpiexec and of joining a job: it takes its seat, passes
+//! through the states of MPI as told, and waits as the engine does. Usage: rank ACTION [ARGUMENT].
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for tests")]
+
+use shm::job::Job;
+use shm::liveness;
+use shm::page::Seat;
+use shm::sync::Ordering;
+use std::process::{Command, exit};
+use std::thread::sleep;
+use std::time::Duration;
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let action = words.next().unwrap_or_default();
+    let rest: Vec<String> = words.collect();
+    let number = rest.first().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let code = number as i32;
+    let job = match shm::job::join() {
+        Ok(job) => job,
+        Err(error) => {
+            eprintln!("rank: {error}");
+            exit(9);
+        }
+    };
+    match action.as_str() {
+        // Says who it is.
+        "who" => {
+            meet(&job);
+            println!("rank {} of {} ({:?})", job.rank, job.size, job.launcher);
+            set(&job, Seat::Finalized);
+        }
+        // Works for so many seconds.
+        "work" => {
+            set(&job, Seat::Initialized);
+            sleep(Duration::from_secs_f64(number));
+            set(&job, Seat::Finalized);
+        }
+        // Waits for somebody who never sends, as the engine does; reports whom it blames.
+        "wait" => {
+            set(&job, Seat::Initialized);
+            meet(&job);
+            println!("waiting");
+            loop {
+                if let Some(failure) = liveness::check(&job.segment) {
+                    println!("rank {} saw: {failure}", job.rank);
+                    liveness::abort(&job.segment, job.rank, 66);
+                    exit(66);
+                }
+                sleep(Duration::from_millis(50));
+            }
+        }
+        "finalize" => {
+            set(&job, Seat::Initialized);
+            meet(&job);
+            set(&job, Seat::Finalized);
+            sleep(Duration::from_secs_f64(rest.get(1).and_then(|text| text.parse().ok()).unwrap_or(0.0)));
+            println!("rank {} is through", job.rank);
+            exit(code);
+        }
+        "abort" => {
+            set(&job, Seat::Initialized);
+            meet(&job);
+            liveness::abort(&job.segment, job.rank, code);
+            exit(code & 0xff);
+        }
+        // Ends in the middle of MPI with this status.
+        "leave" => {
+            set(&job, Seat::Initialized);
+            meet(&job);
+            exit(code);
+        }
+        // As the extension does it: notes the exception, prints it line by line, ends.
+        "raise" => {
+            set(&job, Seat::Initialized);
+            meet(&job);
+            job.segment.rank_page(job.rank).identity.0.uncaught.store(1, Ordering::Relaxed);
+            eprintln!("Traceback (most recent call last):");
+            for line in 0..20 {
+                eprintln!("  File \"rank{}.py\", line {line}, in f", job.rank);
+                sleep(Duration::from_millis(5));
+            }
+            eprintln!("ValueError: of rank {}", job.rank);
+            exit(1);
+        }
+        // A subprocess inherits the environment, and the descriptors that are left.
+        "child" => {
+            meet(&job);
+            let own = std::env::current_exe().unwrap_or_default();
+            let output = Command::new(own).arg("who").output();
+            match output {
+                Ok(output) => println!("child: {}", String::from_utf8_lossy(&output.stdout).trim_end()),
+                Err(error) => println!("child: {error}"),
+            }
+            set(&job, Seat::Finalized);
+        }
+        other => {
+            eprintln!("rank: unknown action '{other}'");
+            exit(2);
+        }
+    }
+}
+
+fn set(job: &Job, seat: Seat) {
+    job.segment.rank_page(job.rank).set_seat(seat);
+}
+
+/// Waits until every rank has taken its seat.
+fn meet(job: &Job) {
+    for rank in 0..job.size {
+        while job.segment.rank_page(rank).seat() == Seat::Empty {
+            sleep(Duration::from_millis(1));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! mpiexec as users meet it: the real program runs, every run has a time limit, and what it may leave
+//! behind is looked for. Ranks are examples/rank.rs (no engine needed) and shell scripts.
+
+mod cleanup;
+mod ending;
+mod environment;
+mod foreign;
+mod input;
+mod join;
+mod output;
+mod real_launchers;
+mod support;
+mod terminal;

@@ -1,0 +1,284 @@
+//! Completion of requests (MPI-5.0 section 3.7). The engine's part is `engine::request`.
+
+use crate::args::{self, Out, int};
+use crate::errors::blame;
+use crate::status::{put, put_at};
+use engine::errhandler::Object;
+use engine::request::wait::{self, Any, Outcome};
+use engine::{Error, Result, with};
+use mpi_abi::consts::{MPI_ERR_IN_STATUS, MPI_REQUEST_NULL, MPI_SUCCESS, MPI_UNDEFINED};
+use mpi_abi::{Comm, Request, Status};
+use std::ffi::c_int;
+
+/// Stores a new request.
+pub(crate) fn give(place: &Out<Request>, raw: usize) {
+    place.set(Request(raw));
+}
+
+/// A request and what became of it: writes the status, clears the handle, gives the error.
+///
+/// # Safety
+/// `status` is null or valid for a write.
+unsafe fn conclude(outcome: Outcome, request: &Out<Request>, status: *mut Status) -> Result<()> {
+    if outcome.freed {
+        request.set(MPI_REQUEST_NULL);
+    }
+    // SAFETY: the caller vouches for the address.
+    unsafe { put(status, &outcome.status) };
+    match outcome.error {
+        Some(error) => Err(blame(Object::Comm(Comm(outcome.comm)), *error)),
+        None => Ok(()),
+    }
+}
+
+pub(crate) unsafe fn MPI_Wait(request: *mut Request, status: *mut Status) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    let request = unsafe { Out::new(request, "request") }?;
+    let outcome = wait::wait(request.get().0)?;
+    // SAFETY: the C caller's word for the address.
+    unsafe { conclude(outcome, &request, status) }
+}
+
+pub(crate) unsafe fn MPI_Test(request: *mut Request, flag: *mut c_int, status: *mut Status) -> Result<()> {
+    // SAFETY: the C caller's word for the addresses.
+    let (request, flag) = unsafe { (Out::new(request, "request")?, Out::new(flag, "flag")?) };
+    let outcome = wait::test(request.get().0)?;
+    flag.set_flag(outcome.is_some());
+    match outcome {
+        // SAFETY: the C caller's word for the address.
+        Some(outcome) => unsafe { conclude(outcome, &request, status) },
+        None => Ok(()),
+    }
+}
+
+/// An array of requests that goes both ways.
+struct Requests(*mut Request, Vec<usize>);
+
+impl Requests {
+    /// # Safety
+    /// `array` is null, or valid for reads and writes of `count` elements.
+    unsafe fn new(count: c_int, array: *mut Request) -> Result<Self> {
+        // SAFETY: the caller vouches for the array.
+        let requests = unsafe { args::array(array.cast_const(), count, "array_of_requests") }?;
+        Ok(Self(array, requests.iter().map(|r| r.0).collect()))
+    }
+
+    fn clear(&self, index: usize) {
+        debug_assert!(index < self.1.len());
+        // SAFETY: `index` is one of the array's (it came from its length), which is valid (`new`).
+        unsafe { self.0.add(index).write(MPI_REQUEST_NULL) };
+    }
+
+    /// Concludes several: statuses with codes, handles cleared. With an error in any the whole is
+    /// MPI_ERR_IN_STATUS.
+    ///
+    /// # Safety
+    /// `statuses` is null or has as many elements as `outcomes`.
+    unsafe fn conclude(&self, outcomes: Vec<(usize, Outcome)>, statuses: *mut Status) -> Result<()> {
+        let mut failed: Option<(usize, usize, Error)> = None;
+        for (place, (index, outcome)) in outcomes.into_iter().enumerate() {
+            if outcome.freed && !wait::is_null(self.1[index]) {
+                self.clear(index);
+            }
+            let code = match &outcome.error {
+                None => MPI_SUCCESS,
+                Some(error) => with(|e| e.objects.codes.encode(error)),
+            };
+            // SAFETY: the caller vouches for the array.
+            unsafe { put_at(statuses, place, &outcome.status, code) };
+            if let (None, Some(error)) = (&failed, outcome.error) {
+                failed = Some((index, outcome.comm, *error));
+            }
+        }
+        match failed {
+            None => Ok(()),
+            Some((index, comm, error)) => {
+                let text = format!("request {index} of {}: {}", self.1.len(), error.text);
+                Err(blame(Object::Comm(Comm(comm)), Error::new(MPI_ERR_IN_STATUS, text)))
+            }
+        }
+    }
+}
+
+fn numbered(outcomes: Vec<Outcome>) -> Vec<(usize, Outcome)> {
+    outcomes.into_iter().enumerate().collect()
+}
+
+pub(crate) unsafe fn MPI_Waitall(
+    count: c_int,
+    array_of_requests: *mut Request,
+    array_of_statuses: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the arrays.
+    unsafe {
+        let requests = Requests::new(count, array_of_requests)?;
+        let outcomes = wait::wait_all(&requests.1)?;
+        requests.conclude(numbered(outcomes), array_of_statuses)
+    }
+}
+
+pub(crate) unsafe fn MPI_Testall(
+    count: c_int,
+    array_of_requests: *mut Request,
+    flag: *mut c_int,
+    array_of_statuses: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the arrays and the address.
+    unsafe {
+        let (requests, flag) = (Requests::new(count, array_of_requests)?, Out::new(flag, "flag")?);
+        let outcomes = wait::test_all(&requests.1)?;
+        flag.set_flag(outcomes.is_some());
+        outcomes.map_or(Ok(()), |outcomes| requests.conclude(numbered(outcomes), array_of_statuses))
+    }
+}
+
+/// Concludes the one request that was found.
+///
+/// # Safety
+/// `status` is null or valid for a write.
+unsafe fn conclude_any(any: Any, requests: &Requests, indx: &Out<c_int>, status: *mut Status) -> Result<()> {
+    match any {
+        Any::NoneActive => {
+            indx.set(MPI_UNDEFINED);
+            // SAFETY: the caller vouches for the address.
+            unsafe { put(status, &engine::status::Status::EMPTY) };
+            Ok(())
+        }
+        Any::Index(index, outcome) => {
+            indx.set(int(index));
+            if outcome.freed {
+                requests.clear(index);
+            }
+            // SAFETY: the caller vouches for the address.
+            unsafe { put(status, &outcome.status) };
+            match outcome.error {
+                Some(error) => Err(blame(Object::Comm(Comm(outcome.comm)), *error)),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+pub(crate) unsafe fn MPI_Waitany(
+    count: c_int,
+    array_of_requests: *mut Request,
+    indx: *mut c_int,
+    status: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the array and the addresses.
+    unsafe {
+        let (requests, indx) = (Requests::new(count, array_of_requests)?, Out::new(indx, "indx")?);
+        let any = wait::wait_any(&requests.1)?;
+        conclude_any(any, &requests, &indx, status)
+    }
+}
+
+pub(crate) unsafe fn MPI_Testany(
+    count: c_int,
+    array_of_requests: *mut Request,
+    indx: *mut c_int,
+    flag: *mut c_int,
+    status: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the array and the addresses.
+    unsafe {
+        let (requests, indx) = (Requests::new(count, array_of_requests)?, Out::new(indx, "indx")?);
+        let flag = Out::new(flag, "flag")?;
+        let any = wait::test_any(&requests.1)?;
+        flag.set_flag(any.is_some());
+        match any {
+            Some(any) => conclude_any(any, &requests, &indx, status),
+            None => {
+                indx.set(MPI_UNDEFINED);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Concludes those that were found.
+///
+/// # Safety
+/// The arrays have as many elements as there are requests.
+unsafe fn conclude_some(
+    found: wait::Some_,
+    requests: &Requests,
+    outcount: &Out<c_int>,
+    indices: *mut c_int,
+    statuses: *mut Status,
+) -> Result<()> {
+    let Some(found) = found else {
+        outcount.set(MPI_UNDEFINED);
+        return Ok(());
+    };
+    outcount.set(int(found.len()));
+    if !found.is_empty() && indices.is_null() {
+        return Err(args::null("array_of_indices"));
+    }
+    for (place, (index, _)) in found.iter().enumerate() {
+        // SAFETY: not null; the caller vouches for the array.
+        unsafe { indices.add(place).write(int(*index)) };
+    }
+    // SAFETY: the caller vouches for the array.
+    unsafe { requests.conclude(found, statuses) }
+}
+
+pub(crate) unsafe fn MPI_Waitsome(
+    incount: c_int,
+    array_of_requests: *mut Request,
+    outcount: *mut c_int,
+    array_of_indices: *mut c_int,
+    array_of_statuses: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the arrays and the address.
+    unsafe {
+        let (requests, outcount) = (Requests::new(incount, array_of_requests)?, Out::new(outcount, "outcount")?);
+        let found = wait::wait_some(&requests.1)?;
+        conclude_some(found, &requests, &outcount, array_of_indices, array_of_statuses)
+    }
+}
+
+pub(crate) unsafe fn MPI_Testsome(
+    incount: c_int,
+    array_of_requests: *mut Request,
+    outcount: *mut c_int,
+    array_of_indices: *mut c_int,
+    array_of_statuses: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the arrays and the address.
+    unsafe {
+        let (requests, outcount) = (Requests::new(incount, array_of_requests)?, Out::new(outcount, "outcount")?);
+        let found = wait::test_some(&requests.1)?;
+        conclude_some(found, &requests, &outcount, array_of_indices, array_of_statuses)
+    }
+}
+
+pub(crate) unsafe fn MPI_Request_get_status(
+    request: Request,
+    flag: *mut c_int,
+    status: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    let flag = unsafe { Out::new(flag, "flag") }?;
+    let found = wait::get_status(request.0)?;
+    flag.set_flag(found.is_some());
+    if let Some(found) = found {
+        // SAFETY: the C caller's word for the address.
+        unsafe { put(status, &found) };
+    }
+    Ok(())
+}
+
+pub(crate) unsafe fn MPI_Request_free(request: *mut Request) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    let request = unsafe { Out::new(request, "request") }?;
+    wait::free(request.get().0)?;
+    request.set(MPI_REQUEST_NULL);
+    Ok(())
+}
+
+pub(crate) unsafe fn MPI_Cancel(request: *mut Request) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    let request = unsafe { Out::new(request, "request") }?;
+    wait::cancel(request.get().0)
+}

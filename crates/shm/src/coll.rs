@@ -1,0 +1,272 @@
+//! Shared memory of a communicator's collectives: lines and chunks, by rank and step (the protocol
+//! is the engine's, `engine::coll::area`). Everything is written by one rank and read by others.
+
+use crate::error::Result;
+use crate::segment::Segment;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use std::ptr::NonNull;
+
+/// Places per rank that are used in turn: a rank can be so many steps ahead of the slowest.
+pub const DEPTH: u64 = 8;
+/// Bytes that fit into a line beside its stamp.
+pub const LINE_BYTES: usize = 40;
+/// Bytes of a chunk in small communicators: the piece size at which two copies overlap best
+/// (see `engine::protocol`).
+const CHUNK: usize = 32 << 10;
+/// Chunks of a communicator take at most about this much, whatever its size; below a page each
+/// they do not get.
+const CHUNKS_MAX: usize = 8 << 20;
+const CHUNK_MIN: usize = 4 << 10;
+
+/// A rank's line of one step.
+#[repr(C, align(64))]
+pub struct Line {
+    /// Number of the step, from 1: written last.
+    stamp: AtomicU64,
+    /// Which collective, with which root.
+    what: AtomicU32,
+    length: AtomicU32,
+    note: AtomicU64,
+    payload: [AtomicU64; LINE_BYTES / 8],
+}
+
+const _: () = assert!(size_of::<Line>() == 64);
+
+impl Line {
+    /// The address of the payload, [`LINE_BYTES`] bytes, for a raw copy.
+    #[inline]
+    pub fn payload(&self) -> *mut u8 {
+        std::ptr::from_ref(&self.payload).cast::<u8>().cast_mut()
+    }
+
+    /// Any number for the readers, written before [`Self::publish`].
+    #[inline]
+    pub fn set_note(&self, note: u64) {
+        self.note.store(note, Ordering::Relaxed);
+    }
+
+    /// The number that came with the line.
+    #[inline]
+    pub fn note(&self) -> u64 {
+        self.note.load(Ordering::Relaxed)
+    }
+
+    /// Gives the line, and the chunk of the same step, to the readers.
+    #[inline]
+    pub fn publish(&self, step: u64, what: u64, length: u64) {
+        self.what.store(what as u32, Ordering::Relaxed);
+        self.length.store(length as u32, Ordering::Relaxed);
+        // SYNC coll-line: payload, note and chunk are visible to who sees the stamp.
+        self.stamp.store(step + 1, Ordering::Release);
+    }
+
+    /// What was published in `step`, if it was.
+    #[inline]
+    pub fn published(&self, step: u64) -> Option<(u64, u64)> {
+        // SYNC coll-line: the writer wrote everything else before.
+        if self.stamp.load(Ordering::Acquire) != step + 1 {
+            return None;
+        }
+        Some((u64::from(self.what.load(Ordering::Relaxed)), u64::from(self.length.load(Ordering::Relaxed))))
+    }
+}
+
+#[repr(C, align(64))]
+struct Done(AtomicU64);
+
+/// How many ranks still use the memory, and where its chunks are (0 = there are none).
+#[repr(C, align(64))]
+struct Users {
+    count: AtomicU32,
+    chunks: AtomicU64,
+}
+
+/// The lines of a communicator.
+pub struct Places {
+    segment: &'static Segment,
+    offset: usize,
+    base: NonNull<u8>,
+    ranks: u32,
+}
+
+// SAFETY: only atomics and raw bytes lie behind the pointer, and the mapping is never undone.
+unsafe impl Send for Places {}
+
+fn lines_bytes(ranks: u32) -> usize {
+    size_of::<Users>() + ranks as usize * (DEPTH as usize * size_of::<Line>() + size_of::<Done>())
+}
+
+impl Places {
+    /// Makes the lines for `ranks` ranks; their offset.
+    pub fn create(segment: &'static Segment, ranks: u32) -> Result<usize> {
+        let bytes = lines_bytes(ranks);
+        let offset = segment.allocate(bytes)?;
+        for word in 0..bytes / 8 {
+            // SAFETY: an aligned atomic in a piece that nobody else knows yet.
+            if let Some(word) = unsafe { segment.view::<AtomicU64>(offset + word * 8) } {
+                word.store(0, Ordering::Relaxed);
+            }
+        }
+        // SAFETY: every piece begins with its users, page-aligned; only atomics.
+        if let Some(users) = unsafe { segment.view::<Users>(offset) } {
+            users.count.store(ranks, Ordering::Relaxed);
+        }
+        Ok(offset)
+    }
+
+    /// Finds the lines at `offset`.
+    pub fn attach(segment: &'static Segment, offset: usize, ranks: u32) -> Option<Self> {
+        let base = segment.at(offset, lines_bytes(ranks))?;
+        Some(Self { segment, offset, base, ranks })
+    }
+
+    /// How many ranks have lines.
+    #[inline]
+    pub fn ranks(&self) -> u32 {
+        self.ranks
+    }
+
+    /// The line of `rank` for `step`.
+    #[inline]
+    pub fn line(&self, rank: u32, step: u64) -> &'static Line {
+        assert!(rank < self.ranks);
+        let index = rank as usize * DEPTH as usize + (step % DEPTH) as usize;
+        // SAFETY: `attach` checked the length for all ranks' lines; only atomics.
+        unsafe { self.base.add(size_of::<Users>() + index * size_of::<Line>()).cast::<Line>().as_ref() }
+    }
+
+    fn done_word(&self, rank: u32) -> &'static AtomicU64 {
+        assert!(rank < self.ranks);
+        let lines = self.ranks as usize * DEPTH as usize * size_of::<Line>();
+        // SAFETY: as in `line`.
+        let done = unsafe {
+            let at = size_of::<Users>() + lines + rank as usize * size_of::<Done>();
+            self.base.add(at).cast::<Done>().as_ref()
+        };
+        &done.0
+    }
+
+    /// How many steps `rank` is done with.
+    #[inline]
+    pub fn done(&self, rank: u32) -> u64 {
+        // SYNC coll-done: what the rank read, it has read.
+        self.done_word(rank).load(Ordering::Acquire)
+    }
+
+    /// `rank` (we) is done with `steps` steps.
+    #[inline]
+    pub fn set_done(&self, rank: u32, steps: u64) {
+        // SYNC coll-done: our reads are over.
+        self.done_word(rank).store(steps, Ordering::Release);
+    }
+
+    fn users(&self) -> &'static Users {
+        // SAFETY: every piece begins with its users, page-aligned; only atomics.
+        unsafe { self.base.cast::<Users>().as_ref() }
+    }
+
+    /// This rank does not use the lines and chunks any more; the last one gives them back.
+    pub fn leave(&self) {
+        let users = self.users();
+        // SYNC coll-users: everybody's use happens before the release by the last one.
+        if users.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let chunks = users.chunks.load(Ordering::Relaxed);
+            if let Ok(offset) = usize::try_from(chunks)
+                && offset != 0
+            {
+                self.segment.release(offset, chunks_bytes(self.ranks));
+            }
+            self.segment.release(self.offset, lines_bytes(self.ranks));
+        }
+    }
+}
+
+/// The chunks of a communicator.
+pub struct Chunks {
+    base: NonNull<u8>,
+    ranks: u32,
+    bytes: usize,
+}
+
+// SAFETY: as for `Places`.
+unsafe impl Send for Chunks {}
+
+fn chunk_bytes(ranks: u32) -> usize {
+    let fair = CHUNKS_MAX / (ranks as usize * DEPTH as usize);
+    let power = if fair.is_power_of_two() { fair } else { fair.next_power_of_two() / 2 };
+    power.clamp(CHUNK_MIN, CHUNK)
+}
+
+fn chunks_bytes(ranks: u32) -> usize {
+    ranks as usize * DEPTH as usize * chunk_bytes(ranks)
+}
+
+impl Chunks {
+    /// Makes the chunks that belong to `places`; their offset. They go with it.
+    pub fn create(segment: &'static Segment, places: &Places) -> Result<usize> {
+        let offset = segment.allocate(chunks_bytes(places.ranks))?;
+        places.users().chunks.store(offset as u64, Ordering::Relaxed);
+        Ok(offset)
+    }
+
+    /// Finds the chunks at `offset`.
+    pub fn attach(segment: &'static Segment, offset: usize, ranks: u32) -> Option<Self> {
+        let base = segment.at(offset, chunks_bytes(ranks))?;
+        Some(Self { base, ranks, bytes: chunk_bytes(ranks) })
+    }
+
+    /// Bytes of one chunk.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The chunk of `rank` for `step`.
+    #[inline]
+    pub fn address(&self, rank: u32, step: u64) -> *mut u8 {
+        assert!(rank < self.ranks);
+        let index = rank as usize * DEPTH as usize + (step % DEPTH) as usize;
+        // SAFETY: `attach` checked the length for all ranks' chunks.
+        unsafe { self.base.as_ptr().add(index * self.bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_seen_in_its_own_step_only() {
+        let segment: &'static Segment = Box::leak(Box::new(Segment::create(2).expect("segment")));
+        let offset = Places::create(segment, 2).expect("lines");
+        let places = Places::attach(segment, offset, 2).expect("attach");
+        assert_eq!(places.line(1, 3).published(3), None);
+        places.line(1, 3).publish(3, 7, 5);
+        assert_eq!(places.line(1, 3).published(3), Some((7, 5)));
+        assert_eq!(places.line(1, 3 + DEPTH).published(3 + DEPTH), None);
+        assert_eq!(places.line(0, 3).published(3), None);
+    }
+
+    #[test]
+    fn the_last_user_gives_the_memory_back() {
+        let segment: &'static Segment = Box::leak(Box::new(Segment::create(2).expect("segment")));
+        let make = || Places::create(segment, 2).expect("lines");
+        let first = make();
+        let places = Places::attach(segment, first, 2).expect("attach");
+        let chunks = Chunks::create(segment, &places).expect("chunks");
+        places.leave();
+        assert_ne!(make(), first);
+        places.leave();
+        let again = make();
+        assert_eq!(again, first);
+        let places = Places::attach(segment, again, 2).expect("attach");
+        assert_eq!(Chunks::create(segment, &places).expect("chunks"), chunks);
+    }
+
+    #[test]
+    fn many_ranks_get_smaller_chunks() {
+        assert_eq!(chunk_bytes(4), CHUNK);
+        assert!(chunk_bytes(256) >= CHUNK_MIN);
+        assert!(chunks_bytes(64) <= CHUNKS_MAX);
+    }
+}

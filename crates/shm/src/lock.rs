@@ -1,0 +1,128 @@
+//! A lock between the threads of one process: one compare-and-swap when nobody competes, a short
+//! spin, then a futex. The holder can see that others wait ([`Guard::contended`]) and step aside,
+//! which is how a thread that polls for messages shares the engine with the others.
+
+use crate::sync::{AtomicU32, Ordering};
+use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+/// Held, and somebody may sleep on the word.
+const AWAITED: u32 = 2;
+
+/// A value that one thread at a time may use.
+pub struct Lock<T> {
+    word: AtomicU32,
+    waiting: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands the value to one thread at a time, so sharing the lock needs only that
+// the value may move between threads.
+unsafe impl<T: Send> Sync for Lock<T> {}
+// SAFETY: owning the lock is owning the value.
+unsafe impl<T: Send> Send for Lock<T> {}
+
+/// The proof that the lock is held.
+pub struct Guard<'a, T>(&'a Lock<T>);
+
+impl<T> Lock<T> {
+    /// A free lock around `value`.
+    pub fn new(value: T) -> Self {
+        Self {
+            word: AtomicU32::new(FREE),
+            waiting: AtomicU32::new(0),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Waits until the lock is ours.
+    #[inline]
+    pub fn lock(&self) -> Guard<'_, T> {
+        // SYNC lock: what the last holder wrote is visible to us.
+        if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.lock_slowly();
+        }
+        Guard(self)
+    }
+
+    #[cold]
+    fn lock_slowly(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // A holder in the fast path is gone within this many turns; one that polls steps aside.
+        for _ in 0..100 {
+            crate::sync::spin_hint();
+            // SYNC lock: as in `lock`.
+            if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        // SYNC lock: as in `lock`.
+        while self.word.swap(AWAITED, Ordering::Acquire) != FREE {
+            #[cfg(not(loom))]
+            crate::os::futex::wait(&self.word, AWAITED, Duration::from_secs(1));
+            #[cfg(loom)]
+            loom::thread::yield_now();
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<T> Guard<'_, T> {
+    /// Whether another thread waits for the lock.
+    #[inline]
+    pub fn contended(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SYNC lock: what we wrote is visible to the next holder.
+        if self.0.word.swap(FREE, Ordering::Release) == AWAITED {
+            #[cfg(not(loom))]
+            crate::os::futex::wake_all(&self.0.word);
+        }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard proves that this thread holds the lock.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard proves that this thread holds the lock, and it is borrowed mutably.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_threads_count_without_losing_one() {
+        let lock = Lock::new(0u64);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        *lock.lock() += 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*lock.lock(), 80_000);
+    }
+}

@@ -1,0 +1,155 @@
+//! What lies at fixed places in the segment: one [`RankPage`] per rank. A rank writes its own page;
+//! peers read it to wake the rank, the launcher to say what the job is doing.
+
+use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+/// The states of a rank's seat, in the order in which they are passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Seat {
+    /// Nobody has taken it.
+    Empty = 0,
+    /// A process has taken it and is not yet in `MPI_Init`'s end.
+    Claimed = 1,
+    /// MPI is initialized.
+    Initialized = 2,
+    /// `MPI_Finalize` has returned, or is certain to.
+    Finalized = 3,
+    /// The rank called `MPI_Abort`, or a fatal error handler did.
+    Aborted = 4,
+    /// The process is gone without `MPI_Finalize`.
+    Dead = 5,
+}
+
+impl Seat {
+    fn from_raw(raw: u32) -> Self {
+        match raw {
+            0 => Self::Empty,
+            1 => Self::Claimed,
+            2 => Self::Initialized,
+            3 => Self::Finalized,
+            4 => Self::Aborted,
+            _ => Self::Dead,
+        }
+    }
+}
+
+/// One 64-byte line, so that words of different writers do not share one.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct Line<T>(pub T);
+
+/// Who sits on the seat and how it ended.
+#[repr(C)]
+#[derive(Default)]
+pub struct Identity {
+    /// Process id of the rank, 0 while the seat is empty. Taken by compare-and-swap.
+    pub pid: AtomicU32,
+    state: AtomicU32,
+    /// Argument of `MPI_Abort`, or exit status, or negative signal, once it ended.
+    pub exit_code: AtomicI32,
+    /// 1 when the extension saw an uncaught Python exception.
+    pub uncaught: AtomicU32,
+    // -- fields for the launcher --
+    /// When the process began (clock ticks since boot), so that a reused pid is recognised.
+    pub(crate) born: AtomicU64,
+    /// Inode of the process's pid namespace: pids of another one say nothing to us.
+    pub(crate) pid_space: AtomicU64,
+    /// How the rank ended, packed by `liveness`; 0 while it has not. Set once.
+    pub(crate) ended: AtomicU64,
+    /// When that was noticed (milliseconds of the monotonic clock).
+    pub(crate) ended_at: AtomicU64,
+}
+
+/// What a rank that is about to sleep waits for; valid while `call` is not 0.
+#[repr(C)]
+#[derive(Default)]
+pub struct Waiting {
+    /// Number of the call (see the engine's `status` module), 0 = not waiting.
+    pub call: AtomicU32,
+    /// World rank that it waits for, -1 = any, -2 = all of the communicator.
+    pub peer: AtomicI32,
+    /// The tag, or `MPI_ANY_TAG`.
+    pub tag: AtomicI32,
+    /// Context of the communicator.
+    pub context: AtomicU32,
+    /// How often this rank went to sleep.
+    pub sleeps: AtomicU64,
+    /// Counts everything that was sent or received: two equal readings = no progress.
+    pub progress: AtomicU64,
+}
+
+/// The page of one rank.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct RankPage {
+    /// Line of the seat.
+    pub identity: Line<Identity>,
+    /// 1 while a thread of the rank sleeps, or is about to: wake it after you gave it something.
+    /// A futex word.
+    pub sleep: Line<AtomicU32>,
+    /// How many ranks have opened a ring to this one.
+    pub contacts: Line<AtomicU32>,
+    /// Line of what the rank waits for.
+    pub waiting: Line<Waiting>,
+    /// Python file and line of the call that waits: UTF-8, zero-terminated, eight bytes a word.
+    pub site: [AtomicU64; 32],
+}
+
+const _: () = assert!(size_of::<RankPage>() == 512);
+
+impl RankPage {
+    /// The state of the seat.
+    pub fn seat(&self) -> Seat {
+        // SYNC seat: what the rank wrote before it changed its state is visible to us.
+        Seat::from_raw(self.identity.0.state.load(Ordering::Acquire))
+    }
+
+    /// Sets the state of the seat.
+    pub fn set_seat(&self, seat: Seat) {
+        // SYNC seat: what we wrote before is visible to whoever reads the new state.
+        self.identity.0.state.store(seat as u32, Ordering::Release);
+    }
+
+    /// Wakes the rank if it sleeps, after something was given to it. Costs a fence and the load
+    /// of a line that only changes when the rank falls asleep.
+    #[inline]
+    pub fn wake(&self) {
+        // The fence orders "gave it something" before "reads that nobody sleeps"; its partner is
+        // in `fall_asleep`, between "says that it sleeps" and "looks once more". One of the two
+        // sees the other's write.
+        // SYNC sleep: store-load ordering needs SeqCst.
+        crate::sync::fence(Ordering::SeqCst);
+        if self.sleep.0.load(Ordering::Relaxed) != 0 {
+            self.wake_sleeper();
+        }
+    }
+
+    /// The same without the fence, when the caller has just made one.
+    #[inline]
+    pub fn wake_after_fence(&self) {
+        if self.sleep.0.load(Ordering::Relaxed) != 0 {
+            self.wake_sleeper();
+        }
+    }
+
+    #[cold]
+    fn wake_sleeper(&self) {
+        if self.sleep.0.swap(0, Ordering::Relaxed) != 0 {
+            crate::os::futex::wake_all(&self.sleep.0);
+        }
+    }
+
+    /// Says that a thread is about to sleep. The caller looks once more for work afterwards, and
+    /// only then calls [`crate::os::futex::wait`] on `sleep` with 1.
+    pub fn fall_asleep(&self) {
+        self.sleep.0.store(1, Ordering::Relaxed);
+        // SYNC sleep: store-load ordering needs SeqCst; see `wake`.
+        crate::sync::fence(Ordering::SeqCst);
+    }
+
+    /// Says that nobody sleeps any more.
+    pub fn awake(&self) {
+        self.sleep.0.store(0, Ordering::Relaxed);
+    }
+}

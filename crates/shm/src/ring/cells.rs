@@ -1,0 +1,256 @@
+//! The ring of cells of one ordered pair of ranks: one producer, one consumer, in shared memory.
+//!
+//! A cell is one cache line. Its first word is a stamp: the cell is full when the stamp equals
+//! the position (counted from 1, modulo 2^32), so the consumer needs no other line to learn of a
+//! message and the producer publishes bytes and header with one release store. The consumer
+//! gives cells back a quarter ring at a time. Roles are types: [`Sender`] and [`Receiver`].
+
+use super::data::Piece;
+use crate::segment::Segment;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use std::ptr::NonNull;
+
+/// Bytes of a message that travel in the cell itself, in one cache line with the header.
+pub const INLINE: usize = 48;
+/// The same room as words, for the protocols.
+pub const WORDS: usize = INLINE / 8;
+/// Cells of a ring: with the two lines of [`Control`] exactly two pages. More cells cost cache
+/// (all of them are passed through), fewer make a sender without a core of its own wait earlier.
+pub(crate) const CELLS: u32 = 126;
+
+/// Lines that the consumer writes.
+#[repr(C, align(64))]
+pub(crate) struct Control {
+    /// Cells given back.
+    head: AtomicU32,
+    _line: [u32; 15],
+    /// Bytes of the data ring given back (see `data`).
+    pub(crate) data_head: AtomicU64,
+    _line2: [u64; 7],
+}
+
+#[repr(C, align(64))]
+struct Line {
+    stamp: AtomicU32,
+    /// kind | flags << 8 | inline bytes << 16
+    shape: AtomicU32,
+    tag: AtomicU32,
+    context: AtomicU32,
+    payload: [AtomicU64; WORDS],
+}
+
+const _: () = assert!(size_of::<Line>() == 64 && size_of::<Control>() == 128);
+
+/// Bytes of shared memory of a ring of cells.
+pub(crate) const RING_BYTES: usize = size_of::<Control>() + CELLS as usize * size_of::<Line>();
+
+/// Where a ring is in this process's mapping. The memory lives as long as the segment, which the
+/// engine never unmaps.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    control: NonNull<Control>,
+    cells: NonNull<Line>,
+}
+
+// SAFETY: only atomics lie behind the pointers, and the mapping is never undone.
+unsafe impl Send for Place {}
+
+impl Place {
+    pub(crate) fn new(segment: &'static Segment, offset: usize) -> Option<Self> {
+        let base = segment.at(offset, RING_BYTES)?;
+        // SAFETY: `at` checked the whole length, so the cells' start is inside as well.
+        let cells = unsafe { base.add(size_of::<Control>()) };
+        Some(Self { control: base.cast(), cells: cells.cast() })
+    }
+
+    #[inline]
+    fn control(&self) -> &'static Control {
+        // SAFETY: inside the mapping, which lives for ever; only atomics.
+        unsafe { self.control.as_ref() }
+    }
+
+    #[inline]
+    fn line(&self, index: u32) -> &'static Line {
+        debug_assert!(index < CELLS);
+        // SAFETY: both users keep their index below CELLS, so it is inside the ring; only atomics.
+        unsafe { self.cells.add(index as usize).as_ref() }
+    }
+
+    /// Empties the ring, also one whose memory was used for something else before. Done once, by
+    /// the producer, before the consumer learns of the ring.
+    pub(crate) fn clear(&self) {
+        self.control().head.store(0, Ordering::Relaxed);
+        self.control().data_head.store(0, Ordering::Relaxed);
+        for index in 0..CELLS {
+            self.line(index).stamp.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The producer's end.
+pub struct Sender {
+    place: Place,
+    /// Cells written so far.
+    position: u32,
+    /// `position` modulo the ring.
+    index: u32,
+    /// Cells given back, as last seen.
+    head: u32,
+}
+
+/// A free cell, to be filled and published.
+pub struct Slot<'a> {
+    sender: &'a mut Sender,
+    line: &'static Line,
+}
+
+impl Sender {
+    pub(crate) fn new(place: Place) -> Self {
+        Self { place, position: 0, index: 0, head: 0 }
+    }
+
+    /// The next cell, if the ring is not full.
+    #[inline]
+    pub fn slot(&mut self) -> Option<Slot<'_>> {
+        if self.position.wrapping_sub(self.head) == CELLS {
+            // SYNC cell-free: what the consumer read from the cells it read before it gave them
+            // back, so writing them now can not change what it saw.
+            self.head = self.place.control().head.load(Ordering::Acquire);
+            if self.position.wrapping_sub(self.head) == CELLS {
+                return None;
+            }
+        }
+        let line = self.place.line(self.index);
+        Some(Slot { sender: self, line })
+    }
+
+    /// Bytes of the data ring that the consumer gave back.
+    #[inline]
+    pub(crate) fn data_head(&self) -> u64 {
+        // SYNC data-free: as for the cells.
+        self.place.control().data_head.load(Ordering::Acquire)
+    }
+}
+
+impl Slot<'_> {
+    /// Fills in the header; `inline` is how many bytes of the payload count.
+    #[inline]
+    pub fn header(&self, kind: u8, flags: u8, inline: usize, tag: i32, context: u32) {
+        debug_assert!(inline <= INLINE);
+        let shape = u32::from(kind) | u32::from(flags) << 8 | (inline as u32) << 16;
+        self.line.shape.store(shape, Ordering::Relaxed);
+        self.line.tag.store(tag.cast_unsigned(), Ordering::Relaxed);
+        self.line.context.store(context, Ordering::Relaxed);
+    }
+
+    /// Fills in a word of the payload.
+    #[inline]
+    pub fn word(&self, index: usize, value: u64) {
+        self.line.payload[index].store(value, Ordering::Relaxed);
+    }
+
+    /// The address of the payload, [`INLINE`] bytes, for a raw copy into it.
+    #[inline]
+    pub fn payload(&self) -> *mut u8 {
+        std::ptr::from_ref(&self.line.payload).cast::<u8>().cast_mut()
+    }
+
+    /// Gives the cell to the consumer.
+    #[inline]
+    pub fn publish(self) {
+        let sender = self.sender;
+        sender.position = sender.position.wrapping_add(1);
+        sender.index = if sender.index + 1 == CELLS { 0 } else { sender.index + 1 };
+        // SYNC cell-full: header, payload and data pieces are visible to who sees the stamp.
+        self.line.stamp.store(sender.position, Ordering::Release);
+    }
+}
+
+/// The consumer's end.
+pub struct Receiver {
+    place: Place,
+    position: u32,
+    index: u32,
+    /// `head` as last published.
+    published: u32,
+}
+
+/// A full cell, as read by the consumer.
+#[derive(Clone, Copy)]
+pub struct Cell {
+    /// What it is; the protocol's numbers.
+    pub kind: u8,
+    /// The protocol's bits.
+    pub flags: u8,
+    /// Bytes of the payload that count.
+    pub inline: usize,
+    /// The message's tag.
+    pub tag: i32,
+    /// The communicator's context.
+    pub context: u32,
+    line: &'static Line,
+}
+
+impl Cell {
+    /// A word of the payload.
+    #[inline]
+    pub fn word(&self, index: usize) -> u64 {
+        self.line.payload[index].load(Ordering::Relaxed)
+    }
+
+    /// The address of the payload, [`INLINE`] bytes that do not change until
+    /// [`Receiver::advance`].
+    #[inline]
+    pub fn payload(&self) -> *const u8 {
+        std::ptr::from_ref(&self.line.payload).cast()
+    }
+}
+
+impl Receiver {
+    pub(crate) fn new(place: Place) -> Self {
+        Self { place, position: 0, index: 0, published: 0 }
+    }
+
+    /// The next cell, if it is there.
+    #[inline]
+    pub fn peek(&self) -> Option<Cell> {
+        let line = self.place.line(self.index);
+        // SYNC cell-full: the producer wrote header, payload and data pieces before the stamp.
+        if line.stamp.load(Ordering::Acquire) != self.position.wrapping_add(1) {
+            return None;
+        }
+        let shape = line.shape.load(Ordering::Relaxed);
+        Some(Cell {
+            kind: shape.to_le_bytes()[0],
+            flags: shape.to_le_bytes()[1],
+            inline: ((shape >> 16) as usize).min(INLINE),
+            tag: line.tag.load(Ordering::Relaxed).cast_signed(),
+            context: line.context.load(Ordering::Relaxed),
+            line,
+        })
+    }
+
+    /// Done with the cell that [`Self::peek`] gave. True when cells were given back, so that a
+    /// producer that waits for one must be woken.
+    #[inline]
+    pub fn advance(&mut self) -> bool {
+        self.position = self.position.wrapping_add(1);
+        self.index = if self.index + 1 == CELLS { 0 } else { self.index + 1 };
+        // A quarter at a time: each store takes the line away from the producer.
+        if self.position.wrapping_sub(self.published) < CELLS / 4 {
+            return false;
+        }
+        self.published = self.position;
+        // SYNC cell-free: we have read all that we wanted from these cells.
+        self.place.control().head.store(self.position, Ordering::Release);
+        true
+    }
+
+    /// Done with a piece of the data ring: everything up to its end goes back to the producer,
+    /// who must be woken if it waits.
+    #[inline]
+    pub fn give_back(&self, piece: Piece) {
+        // SYNC data-free: we have read all that we wanted from these bytes.
+        self.place.control().data_head.store(piece.end, Ordering::Release);
+    }
+}

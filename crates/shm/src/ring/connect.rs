@@ -1,0 +1,136 @@
+//! How a pair gets its ring: the sender makes it at first contact, enters it in the table of the
+//! segment and in the receiver's list of contacts, and wakes it.
+
+use super::cells::{Place, RING_BYTES, Receiver, Sender};
+use crate::error::{Error, Result};
+use crate::segment::Segment;
+use crate::sync::Ordering;
+
+/// Makes the ring from `from` to `to`. Once per pair and job.
+pub fn open(segment: &'static Segment, from: u32, to: u32) -> Result<Sender> {
+    let offset = segment.allocate(RING_BYTES)?;
+    let place = Place::new(segment, offset)
+        .ok_or_else(|| Error::new(format!("a ring at {offset} is outside of the segment")))?;
+    place.clear();
+    let units = u32::try_from(offset / 64).map_err(|_| Error::new("the segment is too large for its table"))?;
+    // SYNC ring-place: the cleared ring is visible to who finds the place.
+    segment.ring_place(to, from).store(units, Ordering::Release);
+    let page = segment.rank_page(to);
+    let index = page.contacts.0.fetch_add(1, Ordering::Relaxed);
+    // SYNC contact: the place is visible to who finds us in the list.
+    segment.contact(to, index).store(from + 1, Ordering::Release);
+    page.wake();
+    Ok(Sender::new(place))
+}
+
+/// The receiver's list of rings, in the order of first contact.
+pub struct Inbox {
+    segment: &'static Segment,
+    me: u32,
+    known: u32,
+}
+
+impl Inbox {
+    /// For rank `me`; knows nobody yet.
+    pub fn new(segment: &'static Segment, me: u32) -> Self {
+        Self { segment, me, known: 0 }
+    }
+
+    /// The next rank that opened a ring to us, if there is a new one.
+    #[inline]
+    pub fn next_contact(&mut self) -> Option<(u32, Receiver)> {
+        let count = self.segment.rank_page(self.me).contacts.0.load(Ordering::Relaxed);
+        if count == self.known {
+            return None;
+        }
+        self.attach()
+    }
+
+    #[cold]
+    fn attach(&mut self) -> Option<(u32, Receiver)> {
+        // SYNC contact: see `open`; 0 = counted but not written yet, come again.
+        let from = self.segment.contact(self.me, self.known).load(Ordering::Acquire).checked_sub(1)?;
+        // SYNC ring-place: see `open`.
+        let units = self.segment.ring_place(self.me, from).load(Ordering::Acquire);
+        let place = Place::new(self.segment, units as usize * 64)?;
+        self.known += 1;
+        Some((from, Receiver::new(place)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::data::DataRing;
+    use super::*;
+
+    fn pair() -> (&'static Segment, Sender, Receiver) {
+        let segment: &'static Segment = Box::leak(Box::new(Segment::create(2).expect("segment")));
+        let mut inbox = Inbox::new(segment, 1);
+        assert!(inbox.next_contact().is_none());
+        let sender = open(segment, 0, 1).expect("ring");
+        let (from, receiver) = inbox.next_contact().expect("contact");
+        assert_eq!(from, 0);
+        (segment, sender, receiver)
+    }
+
+    #[test]
+    fn cells_arrive_in_order_over_many_laps() {
+        let (_, mut sender, mut receiver) = pair();
+        let mut expected = 0u64;
+        for value in 0..10_000u64 {
+            loop {
+                if let Some(slot) = sender.slot() {
+                    slot.header(3, 1, 8, -7, 42);
+                    slot.word(0, value);
+                    slot.publish();
+                    break;
+                }
+                while let Some(cell) = receiver.peek() {
+                    assert_eq!((cell.kind, cell.flags, cell.inline, cell.tag, cell.context), (3, 1, 8, -7, 42));
+                    assert_eq!(cell.word(0), expected);
+                    expected += 1;
+                    receiver.advance();
+                }
+            }
+        }
+        assert!(expected > 9_000);
+    }
+
+    #[test]
+    fn a_full_ring_gives_no_slot_until_cells_come_back() {
+        let (_, mut sender, mut receiver) = pair();
+        let mut filled = 0;
+        while let Some(slot) = sender.slot() {
+            slot.header(1, 0, 0, 0, 0);
+            slot.publish();
+            filled += 1;
+        }
+        assert_eq!(filled, super::super::cells::CELLS);
+        let mut freed = 0;
+        while !receiver.advance() {
+            freed += 1;
+            assert!(freed < filled);
+        }
+        assert!(sender.slot().is_some());
+    }
+
+    #[test]
+    fn data_pieces_never_overlap_what_is_not_given_back() {
+        let (segment, sender, receiver) = pair();
+        let mut ring = DataRing::new(segment, 4096).expect("ring");
+        let mut open: std::collections::VecDeque<super::super::Piece> = std::collections::VecDeque::new();
+        for step in 0..5000usize {
+            let len = step * 37 % 1500 + 1;
+            match ring.take(&sender, len) {
+                Some(piece) => {
+                    for other in &open {
+                        let apart = piece.offset + piece.len <= other.offset || other.offset + other.len <= piece.offset;
+                        assert!(apart, "{piece:?} {other:?}");
+                    }
+                    open.push_back(piece);
+                }
+                None => receiver.give_back(open.pop_front().expect("a full ring has pieces")),
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+"""Looking at messages before receiving them (probe, matched probe), cancelling receives, buffered sends."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import unittest
+
+from mpi4py import MPI
+
+from support import data
+from support.case import Case, jitter, not_on, ranks_at_least
+
+SIZES = (0, 1, 48, 49, 1000, 8192, 40_000, 70_000, 1 << 20)
+LIMIT = 20.0  # seconds that a loop which polls may take
+
+
+class Probe(Case):
+    def test_probe_tells_the_size(self) -> None:
+        for seed, size in enumerate(SIZES):
+            request = self.comm.Isend(data.message(seed + self.rank, size), self.right, seed)
+            for source, tag in ((self.left, seed), (MPI.ANY_SOURCE, seed), (self.left, MPI.ANY_TAG), (-1, -1)):
+                status = MPI.Status()
+                if (source, tag) == (-1, -1):
+                    source, tag = MPI.ANY_SOURCE, MPI.ANY_TAG
+                self.comm.Probe(source, tag, status)
+                self.check_status(status, self.left, seed, size)
+            room = data.Room(status.Get_count(MPI.BYTE))
+            self.comm.Recv(room.bytes, status.Get_source(), status.Get_tag())
+            self.good(room.wrong(seed + self.left, size))
+            request.Wait()
+
+    def test_probe_blocks_until_there_is_one(self) -> None:
+        if self.rank == 0:
+            for source in range(1, self.size):
+                status = MPI.Status()
+                self.comm.Probe(source, 1, status)
+                self.check_status(status, source, 1, 5)
+                self.comm.Recv(bytearray(5), source, 1)
+        else:
+            jitter(self.rank, 0.02)
+            self.comm.Send(b"hello", 0, 1)
+
+    def test_iprobe(self) -> None:
+        self.assertFalse(self.comm.Iprobe())
+        self.assertFalse(self.comm.Iprobe(self.left, 1, MPI.Status()))
+        self.comm.Barrier()
+        for seed, size in enumerate(SIZES):
+            request = self.comm.Isend(data.message(seed, size), self.right, seed)
+            status = MPI.Status()
+            end = time.monotonic() + LIMIT
+            while not self.comm.Iprobe(self.left, seed, status):
+                self.assertLess(time.monotonic(), end, "the message was never seen")
+            self.check_status(status, self.left, seed, size)
+            # The tag next to it is not there.
+            self.assertFalse(self.comm.Iprobe(self.left, seed + 100))
+            room = data.Room(size)
+            self.comm.Recv(room.bytes, self.left, seed)
+            self.good(room.wrong(seed, size))
+            request.Wait()
+        self.comm.Barrier()
+        self.assertFalse(self.comm.Iprobe())
+
+    def test_iprobe_alone_moves_things_on(self) -> None:
+        """Polling with Iprobe has to see messages even if nothing else calls into the library."""
+        if self.rank == 0:
+            waiting = set(range(1, self.size))
+            end = time.monotonic() + LIMIT
+            while waiting:
+                self.assertLess(time.monotonic(), end, f"never saw the messages of {waiting}")
+                status = MPI.Status()
+                if self.comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG, status):
+                    room = data.Room(status.Get_count(MPI.BYTE))
+                    self.comm.Recv(room.bytes, status.Get_source(), status.Get_tag())
+                    self.good(room.wrong(status.Get_source(), 100_000))
+                    waiting.remove(status.Get_source())
+        else:
+            self.comm.Send(data.message(self.rank, 100_000), 0, self.rank)
+
+    def test_probe_shows_the_first_in_order(self) -> None:
+        sizes = (10, 70_000, 0, 300)
+        requests = [self.comm.Isend(data.message(i, size), self.right, 1) for i, size in enumerate(sizes)]
+        for i, size in enumerate(sizes):
+            for _ in range(2):
+                status = MPI.Status()
+                self.comm.Probe(MPI.ANY_SOURCE, MPI.ANY_TAG, status)
+                self.assertEqual(status.Get_count(MPI.BYTE), size)
+            room = data.Room(size)
+            self.comm.Recv(room.bytes, self.left, 1)
+            self.good(room.wrong(i, size))
+        MPI.Request.Waitall(requests)
+
+
+class Matched(Case):
+    def test_mprobe_and_recv(self) -> None:
+        for seed, size in enumerate(SIZES):
+            request = self.comm.Isend(data.message(seed + self.rank, size), self.right, seed)
+            status = MPI.Status()
+            message = self.comm.Mprobe(MPI.ANY_SOURCE, MPI.ANY_TAG, status)
+            self.check_status(status, self.left, seed, size)
+            # It is taken out: nobody else sees it any more.
+            self.assertFalse(self.comm.Iprobe(self.left, seed))
+            room, status = data.Room(size), MPI.Status()
+            message.Recv(room.bytes, status)
+            self.good(room.wrong(seed + self.left, size))
+            self.check_status(status, self.left, seed, size)
+            self.assertEqual(message, MPI.MESSAGE_NULL)
+            self.assertFalse(message)
+            request.Wait()
+
+    def test_mprobe_and_irecv(self) -> None:
+        requests = [self.comm.Isend(data.message(i + self.rank, size), self.right, 1) for i, size in enumerate(SIZES)]
+        messages = [self.comm.Mprobe(self.left, 1) for _ in SIZES]
+        rooms = [data.Room(size) for size in SIZES]
+        # Received in another order than matched.
+        pairs = list(zip(messages, rooms, strict=True))
+        receives = [message.Irecv(room.bytes) for message, room in reversed(pairs)]
+        statuses = [MPI.Status() for _ in receives]
+        MPI.Request.Waitall(receives, statuses)
+        MPI.Request.Waitall(requests)
+        for i, (room, size, status) in enumerate(zip(rooms, SIZES, reversed(statuses), strict=True)):
+            self.good(room.wrong(i + self.left, size))
+            self.check_status(status, self.left, 1, size)
+
+    def test_improbe(self) -> None:
+        self.assertIsNone(self.comm.Improbe(self.left, 1))
+        self.comm.Barrier()
+        for seed, size in enumerate(SIZES):
+            request = self.comm.Isend(data.message(seed, size), self.right, 1)
+            message, end = None, time.monotonic() + LIMIT
+            while message is None:
+                self.assertLess(time.monotonic(), end, "the message was never seen")
+                status = MPI.Status()
+                message = self.comm.Improbe(self.left, 1, status)
+            self.check_status(status, self.left, 1, size)
+            room = data.Room(size + 10)
+            message.Recv(room.bytes)
+            self.good(room.wrong(seed, size))
+            request.Wait()
+
+    def test_class_methods(self) -> None:
+        """The same under the names of class Message."""
+        request = self.comm.Isend(data.message(1, 100), self.right, 1)
+        message = MPI.Message.Probe(self.comm, self.left, 1)
+        room = data.Room(100)
+        message.Recv(room.bytes)
+        self.good(room.wrong(1, 100))
+        request.Wait()
+        self.assertIsNone(MPI.Message.Iprobe(self.comm, self.left, 1))
+
+    def test_a_matched_message_is_not_received_by_others(self) -> None:
+        """The next receive gets the next message, even while the matched one waits."""
+        requests = [self.comm.Isend(data.message(i, 100), self.right, 1) for i in range(3)]
+        first = self.comm.Mprobe(self.left, 1)
+        room = data.Room(100)
+        self.comm.Recv(room.bytes, self.left, 1)
+        self.good(room.wrong(1, 100))
+        self.comm.Recv(room.bytes, self.left, 1)
+        self.good(room.wrong(2, 100))
+        first.Recv(room.bytes)
+        self.good(room.wrong(0, 100))
+        MPI.Request.Waitall(requests)
+
+    def test_a_buffer_that_is_too_small(self) -> None:
+        request = self.comm.Isend(data.message(1, 100), self.right, 1)
+        message = self.comm.Mprobe(self.left, 1)
+        room = data.Room(60)
+        with self.mpi_error(MPI.ERR_TRUNCATE):
+            message.Recv(room.bytes)
+        request.Wait()
+
+
+class Cancel(Case):
+    def test_a_receive_that_nobody_serves(self) -> None:
+        room = data.Room(100)
+        for source in (self.left, MPI.ANY_SOURCE):
+            request = self.comm.Irecv(room.bytes, source, 1)
+            self.assertFalse(request.Test())
+            request.Cancel()
+            status = MPI.Status()
+            request.Wait(status)
+            self.assertTrue(status.Is_cancelled())
+            self.assertEqual(request, MPI.REQUEST_NULL)
+        self.good(room.touched())
+        self.comm.Barrier()
+        # It is gone: the next message goes to the next receive.
+        self.comm.Sendrecv(data.message(1, 100), self.right, 1, room.bytes, self.left, 1)
+        self.good(room.wrong(1, 100))
+
+    def test_cancelled_ones_among_others(self) -> None:
+        rooms = [data.Room(100) for _ in range(9)]
+        requests = [self.comm.Irecv(room.bytes, self.left, 1) for room in rooms]
+        for request in requests[1::3]:
+            request.Cancel()
+        self.comm.Barrier()
+        sends = [self.comm.Isend(data.message(i, 50 + i), self.right, 1) for i in range(6)]
+        statuses = [MPI.Status() for _ in requests]
+        MPI.Request.Waitall(requests, statuses)
+        MPI.Request.Waitall(sends)
+        self.assertEqual([s.Is_cancelled() for s in statuses], [i % 3 == 1 for i in range(9)])
+        served = [room for i, room in enumerate(rooms) if i % 3 != 1]
+        for i, room in enumerate(served):
+            self.good(room.wrong(i, 50 + i))
+
+    def test_a_receive_that_is_already_served(self) -> None:
+        """It cannot be cancelled any more; Cancel does no harm."""
+        room = data.Room(100)
+        request = self.comm.Irecv(room.bytes, self.rank, 1)
+        self.comm.Send(data.message(1, 100), self.rank, 1)
+        end = time.monotonic() + LIMIT
+        while not request.Get_status():
+            self.assertLess(time.monotonic(), end)
+        request.Cancel()
+        status = MPI.Status()
+        request.Wait(status)
+        self.assertFalse(status.Is_cancelled())
+        self.good(room.wrong(1, 100))
+
+    def test_a_free_request_is_still_served(self) -> None:
+        """Request.Free lets the operation go on."""
+        room = data.Room(100)
+        request = self.comm.Irecv(room.bytes, self.left, 1)
+        free = self.comm.Isend(data.message(1, 100), self.right, 1)
+        free.Free()
+        self.assertEqual(free, MPI.REQUEST_NULL)
+        request.Wait()
+        self.good(room.wrong(1, 100))
+
+
+class Buffered(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        # Nothing is attached at the begin, whatever test was before.
+        with contextlib.suppress(MPI.Exception):
+            MPI.Detach_buffer()
+
+    def test_bsend_returns_without_a_receive(self) -> None:
+        """All ranks send first and receive then, sizes that no eager limit allows."""
+        sizes = (0, 1, 1000, 100_000, 1_000_000)
+        MPI.Attach_buffer(bytearray(sum(sizes) + len(sizes) * (MPI.BSEND_OVERHEAD + 8)))
+        for seed, size in enumerate(sizes):
+            mine = data.message(seed + self.rank, size)
+            self.comm.Bsend(mine, self.right, seed)
+            mine[:] = 0
+        self.comm.Barrier()
+        for seed, size in enumerate(sizes):
+            room = data.Room(size)
+            self.comm.Recv(room.bytes, self.left, seed)
+            self.good(room.wrong(seed + self.left, size))
+        MPI.Detach_buffer()
+
+    def test_room_comes_back(self) -> None:
+        """One buffer serves any number of messages, one after the other."""
+        MPI.Attach_buffer(bytearray(20_000 + MPI.BSEND_OVERHEAD + 8))
+        for seed in range(200):
+            mine = data.message(seed + self.rank, 20_000)
+            room = data.Room(20_000)
+            receive = self.comm.Irecv(room.bytes, self.left, 1)
+            if seed % 2:
+                self.comm.Ibsend(mine, self.right, 1).Wait()
+            else:
+                self.comm.Bsend(mine, self.right, 1)
+            mine[:] = 0
+            receive.Wait()
+            self.good(room.wrong(seed + self.left, 20_000))
+            self.comm.Barrier()
+        MPI.Detach_buffer()
+
+    def test_too_small_a_buffer(self) -> None:
+        MPI.Attach_buffer(bytearray(1000 + MPI.BSEND_OVERHEAD))
+        with self.mpi_error(MPI.ERR_BUFFER):
+            self.comm.Bsend(data.message(1, 100_000), self.right, 1)
+        # It still works for what fits.
+        room = data.Room(500)
+        receive = self.comm.Irecv(room.bytes, self.left, 2)
+        self.comm.Bsend(data.message(2, 500), self.right, 2)
+        receive.Wait()
+        self.good(room.wrong(2, 500))
+        MPI.Detach_buffer()
+
+    def test_no_buffer_attached(self) -> None:
+        with self.mpi_error(MPI.ERR_BUFFER):
+            self.comm.Bsend(data.message(1, 100), self.right, 1)
+
+    def test_detach_waits_and_gives_the_memory_back(self) -> None:
+        memory = bytearray(200_000 + MPI.BSEND_OVERHEAD)
+        MPI.Attach_buffer(memory)
+        self.comm.Bsend(data.message(self.rank, 200_000), self.right, 1)
+        room = data.Room(200_000)
+        receive = self.comm.Irecv(room.bytes, self.left, 1)
+        receive.Wait()
+        got = MPI.Detach_buffer()
+        self.good(room.wrong(self.left, 200_000))
+        assert got is not None
+        self.assertEqual(memoryview(got).nbytes, len(memory))
+        memory.extend(b"it is ours again")
+
+    @ranks_at_least(2)
+    def test_detach_blocks_until_all_is_sent(self) -> None:
+        MPI.Attach_buffer(bytearray(100_000 + MPI.BSEND_OVERHEAD))
+        if self.rank == 0:
+            self.comm.Bsend(data.message(1, 90_000), 1, 1)
+            MPI.Detach_buffer()
+        else:
+            if self.rank == 1:
+                jitter(4000, 0.02)
+                room = data.Room(90_000)
+                self.comm.Recv(room.bytes, 0, 1)
+                self.good(room.wrong(1, 90_000))
+            MPI.Detach_buffer()
+
+    @not_on("Intel", "a second attach is not noticed")
+    def test_two_buffers(self) -> None:
+        MPI.Attach_buffer(bytearray(1000))
+        with self.mpi_error(MPI.ERR_BUFFER, MPI.ERR_OTHER):
+            MPI.Attach_buffer(bytearray(1000))
+        MPI.Detach_buffer()
+
+
+if __name__ == "__main__":
+    unittest.main()
