@@ -308,9 +308,18 @@ mod tests {
     #[test]
     fn every_kind_is_used_and_every_constant_has_its_own_name() {
         let api = api();
-        let used: BTreeSet<&str> =
-            api.functions.iter().chain(&api.callbacks).flat_map(|f| &f.params).map(|p| p.kind.as_str()).collect();
-        let idle: Vec<_> = api.kinds.keys().filter(|k| !used.contains(k.as_str())).collect();
+        let used: BTreeSet<&str> = api
+            .functions
+            .iter()
+            .chain(&api.callbacks)
+            .flat_map(|f| &f.params)
+            .map(|p| p.kind.as_str())
+            .collect();
+        let idle: Vec<_> = api
+            .kinds
+            .keys()
+            .filter(|k| !used.contains(k.as_str()))
+            .collect();
         assert!(idle.is_empty(), "kinds that nothing uses: {idle:?}");
         let names: BTreeSet<&str> = api.constants.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names.len(), api.constants.len());
@@ -319,7 +328,11 @@ mod tests {
     #[test]
     fn a_twin_has_what_only_it_has() {
         let api = api();
-        let envelope = api.functions.iter().find(|f| f.name == "MPI_Type_get_envelope").expect("is there");
+        let envelope = api
+            .functions
+            .iter()
+            .find(|f| f.name == "MPI_Type_get_envelope")
+            .expect("is there");
         let lengths: Vec<usize> = envelope.forms().map(|f| f.params().count()).collect();
         assert_eq!(lengths, [5, 6]);
     }

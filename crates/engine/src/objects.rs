@@ -72,25 +72,51 @@ impl Default for Objects {
 pub fn not_alive(class: c_int, what: &str, why: Stale, raw: usize) -> Error {
     let text = match why {
         Stale::Freed => format!("the {what} with handle {raw:#x} was freed"),
-        Stale::OtherKind(kind) => format!("handle {raw:#x} is that of a {}, where one of a {what} is needed", noun(kind)),
-        Stale::Unknown => format!("{raw:#x} is not the handle of a {what}"),
+        Stale::OtherKind(kind) => format!("{raw:#x} is {}, where {} is needed", noun(kind), article(what)),
+        Stale::Unknown => match predefined(raw) {
+            Some(kind) => format!("{raw:#x} is {}, where {} is needed", noun(kind), article(what)),
+            None => format!("{raw:#x} is not the handle of {}", article(what)),
+        },
     };
     Error::new(class, text)
 }
 
+fn article(what: &str) -> String {
+    let an = what.starts_with(['a', 'e', 'i', 'o']);
+    format!("{} {what}", if an { "an" } else { "a" })
+}
+
+/// The kind of object for which the ABI has set the value `raw` aside (MPI-5.0 section 20.3.3).
+fn predefined(raw: usize) -> Option<Kind> {
+    Some(match raw {
+        0x20..=0x3f => Kind::Op,
+        0x100..=0x107 => Kind::Comm,
+        0x108..=0x10f => Kind::Group,
+        0x110..=0x117 => Kind::Win,
+        0x118..=0x11f => Kind::File,
+        0x120..=0x127 => Kind::Session,
+        0x128..=0x12f => Kind::Message,
+        0x130..=0x137 => Kind::Info,
+        0x140..=0x147 => Kind::Errhandler,
+        0x180..=0x187 => Kind::Request,
+        0x200..=0x2ff => Kind::Datatype,
+        _ => return None,
+    })
+}
+
 fn noun(kind: Kind) -> &'static str {
     match kind {
-        Kind::Comm => "communicator",
-        Kind::Datatype => "datatype",
-        Kind::Request => "request",
-        Kind::Group => "group",
-        Kind::Op => "reduction operation",
-        Kind::Errhandler => "error handler",
-        Kind::Info => "info object",
-        Kind::Message => "matched message",
-        Kind::Session => "session",
-        Kind::Win => "window",
-        Kind::File => "file",
+        Kind::Comm => "a communicator",
+        Kind::Datatype => "a datatype",
+        Kind::Request => "a request",
+        Kind::Group => "a group",
+        Kind::Op => "a reduction operation",
+        Kind::Errhandler => "an error handler",
+        Kind::Info => "an info object",
+        Kind::Message => "a matched message",
+        Kind::Session => "a session",
+        Kind::Win => "a window",
+        Kind::File => "a file",
     }
 }
 
@@ -105,6 +131,9 @@ mod tests {
         let why = objects.infos.why_stale(group);
         let error = not_alive(34, "info object", why, group);
         assert_eq!(error.class, 34);
-        assert!(error.text.ends_with("is that of a group, where one of a info object is needed"), "{}", error.text);
+        assert!(error.text.ends_with("is a group, where an info object is needed"), "{}", error.text);
+        let error = not_alive(9, "group", Stale::Unknown, 0x101);
+        assert_eq!(error.text, "0x101 is a communicator, where a group is needed");
+        assert_eq!(not_alive(9, "group", Stale::Unknown, 5).text, "0x5 is not the handle of a group");
     }
 }

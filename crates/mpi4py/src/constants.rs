@@ -41,6 +41,9 @@ fn constant<T: Handle>(module: &Bound<'_, PyModule>, name: &str, raw: T::Raw) ->
     module.add(name, object)
 }
 
+/// `MPI_TYPECLASS_LOGICAL`, in libraries that have it: the standard's first version of the ABI does not.
+const TYPECLASS_LOGICAL: std::ffi::c_int = 191;
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     integers(m)?;
     datatypes(m)?;
@@ -163,6 +166,10 @@ fn integers(m: &Bound<'_, PyModule>) -> PyResult<()> {
         MAX_DATAREP_STRING = MPI_MAX_DATAREP_STRING, MAX_LIBRARY_VERSION_STRING = MPI_MAX_LIBRARY_VERSION_STRING,
         MAX_PSET_NAME_LEN = MPI_MAX_PSET_NAME_LEN, MAX_STRINGTAG_LEN = MPI_MAX_STRINGTAG_LEN,
     );
+    for name in ["ERR_REVOKED", "ERR_PROC_FAILED", "ERR_PROC_FAILED_PENDING"] {
+        m.add(name, c::MPI_ERR_UNKNOWN)?;
+    }
+    m.add("TYPECLASS_LOGICAL", TYPECLASS_LOGICAL)?;
     m.add("UNWEIGHTED", c::MPI_UNWEIGHTED.addr())?;
     m.add("WEIGHTS_EMPTY", c::MPI_WEIGHTS_EMPTY.addr())?;
     Ok(())

@@ -79,9 +79,13 @@ impl Verdict {
                 format!("{who}{first} {}{more}{rest}", failure.how)
             }
             Self::Interrupted(signal) => format!("ended by {}", signals::describe(*signal).0),
-            Self::TimedOut(seconds) => format!("--timeout: not finished after {seconds} s; the ranks were ended"),
+            Self::TimedOut(seconds) => {
+                format!("--timeout: not finished after {seconds} s; the ranks were ended")
+            }
             Self::ReaderGone => return None,
-            Self::CannotWrite(why) => format!("can not write to standard output: {why}; the ranks were ended"),
+            Self::CannotWrite(why) => {
+                format!("can not write to standard output: {why}; the ranks were ended")
+            }
             Self::CannotStart { text, .. } => text.clone(),
         })
     }
@@ -101,12 +105,30 @@ mod tests {
     #[test]
     fn every_bad_end_has_its_name() {
         use Seat::{Aborted, Empty, Finalized, Initialized};
-        assert_eq!(judge(Exit::Code(3), Finalized, None, false), Some(How::Exited(3)));
-        assert_eq!(judge(Exit::Code(1), Initialized, None, true), Some(How::Exception(1)));
-        assert_eq!(judge(Exit::Code(0), Initialized, None, false), Some(How::NotFinalized));
-        assert_eq!(judge(Exit::Signal(11), Empty, None, false), Some(How::Signal(11)));
-        assert_eq!(judge(Exit::Code(0), Aborted, Some(How::Aborted(7)), false), Some(How::Aborted(7)));
-        assert_eq!(judge(Exit::Signal(9), Initialized, Some(How::Vanished), false), Some(How::Signal(9)));
+        assert_eq!(
+            judge(Exit::Code(3), Finalized, None, false),
+            Some(How::Exited(3))
+        );
+        assert_eq!(
+            judge(Exit::Code(1), Initialized, None, true),
+            Some(How::Exception(1))
+        );
+        assert_eq!(
+            judge(Exit::Code(0), Initialized, None, false),
+            Some(How::NotFinalized)
+        );
+        assert_eq!(
+            judge(Exit::Signal(11), Empty, None, false),
+            Some(How::Signal(11))
+        );
+        assert_eq!(
+            judge(Exit::Code(0), Aborted, Some(How::Aborted(7)), false),
+            Some(How::Aborted(7))
+        );
+        assert_eq!(
+            judge(Exit::Signal(9), Initialized, Some(How::Vanished), false),
+            Some(How::Signal(9))
+        );
     }
 
     #[test]
@@ -126,7 +148,9 @@ mod tests {
         let failed = |rank, how| Verdict::Failed(Failure { rank, how });
         assert_eq!(
             failed(2, How::Signal(11)).sentence(4, 3).as_deref(),
-            Some("rank 2 of 4 failed first: it was killed by signal 11 (SIGSEGV: segmentation fault); the other 3 ranks were ended")
+            Some(
+                "rank 2 of 4 failed first: it was killed by signal 11 (SIGSEGV: segmentation fault); the other 3 ranks were ended"
+            )
         );
         assert_eq!(
             failed(1, How::Exception(1)).sentence(2, 1).as_deref(),
@@ -135,7 +159,10 @@ mod tests {
                  1; the other rank was ended"
             )
         );
-        assert_eq!(failed(0, How::Exited(3)).sentence(1, 0).as_deref(), Some("rank 0 ended with exit code 3"));
+        assert_eq!(
+            failed(0, How::Exited(3)).sentence(1, 0).as_deref(),
+            Some("rank 0 ended with exit code 3")
+        );
         assert_eq!(Verdict::ReaderGone.sentence(4, 4), None);
     }
 }

@@ -59,7 +59,8 @@ pub(crate) fn length(n: c_int, name: &str) -> Result<usize> {
 /// # Safety
 /// `first` is null, or valid for reads of `n` elements for as long as the result is used.
 pub(crate) unsafe fn array<'a, T>(first: *const T, n: c_int, name: &str) -> Result<&'a [T]> {
-    let len = length(n, "the length of an array")?;
+    let len = usize::try_from(n)
+        .map_err(|_| Error::new(MPI_ERR_ARG, format!("the length of {name} is {n}, but must not be negative")))?;
     match len {
         0 => Ok(&[]),
         _ if first.is_null() => Err(Error::new(MPI_ERR_ARG, format!("{name} is null, but should have {n} elements"))),

@@ -14,6 +14,7 @@ use mpi_abi::{Aint, Comm, Info};
 use std::alloc::Layout;
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
+use std::io::Write as _;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 pub(crate) unsafe fn MPI_Init(_argc: *mut c_int, _argv: *mut *mut *mut c_char) -> Result<()> {
@@ -69,6 +70,15 @@ pub(crate) unsafe fn MPI_Is_thread_main(flag: *mut c_int) -> Result<()> {
 }
 
 pub(crate) unsafe fn MPI_Abort(_comm: Comm, errorcode: c_int) -> Result<()> {
+    // Our mpiexec says who ended the job; others may not.
+    let silent = with(|e| match &e.world {
+        Some(world) if !world.launched_by_mpiexec() => Some(e.me),
+        _ => None,
+    });
+    if let Some(me) = silent {
+        // If nobody reads, nobody is told.
+        let _ = writeln!(std::io::stderr(), "oxmpi: rank {me} called MPI_Abort with error code {errorcode}");
+    }
     // Whatever the communicator is, its processes and all that wait for them end: the whole job.
     world::abort(errorcode)
 }

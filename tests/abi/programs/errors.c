@@ -113,6 +113,26 @@ static void own_handler(void)
     OK(MPI_Comm_free(&comm));
 }
 
+/* What a request does wrong is its communicator's affair: the fatal handlers of the others are not called. */
+static void handler_of_the_request(void)
+{
+    MPI_Comm comm;
+    int three[3] = {1, 2, 3}, x = 0;
+    OK(MPI_Comm_dup(MPI_COMM_WORLD, &comm));
+    OK(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN));
+    OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL));
+    OK(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_ARE_FATAL));
+    if (rank == 0) {
+        OK(MPI_Send(three, 3, MPI_INT, 1, 4, comm));
+    } else if (rank == 1) {
+        MPI_Request request;
+        OK(MPI_Irecv(&x, 1, MPI_INT, 0, 4, comm, &request));
+        FAILS(MPI_Wait(&request, MPI_STATUS_IGNORE), MPI_ERR_TRUNCATE);
+        CHECK(request == MPI_REQUEST_NULL);
+    }
+    OK(MPI_Comm_free(&comm));
+}
+
 static void added(void)
 {
     int class = 0, code = 0, *last, flag = 0, len = 0;
@@ -145,6 +165,7 @@ int main(int argc, char **argv)
     truncation(MPI_COMM_WORLD);
     own_handler();
     added();
+    handler_of_the_request();
     finish();
     return 0;
 }

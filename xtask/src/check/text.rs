@@ -22,7 +22,11 @@ pub(super) fn sync_pairs(root: &Path) -> Result<Said> {
             };
             // Prose that speaks of such a comment has no plain name before a colon.
             let name = rest.split_once(':').map_or("", |(name, _)| name);
-            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            if name.is_empty()
+                || !name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            {
                 continue;
             }
             let place = path

@@ -206,7 +206,10 @@ mod tests {
             ("char ***@", "*mut *mut *mut c_char"),
             ("int @[][3]", "*mut [c_int; 3]"),
             ("MPI_User_function *@", "Option<MPI_User_function>"),
-            ("MPI_T_event_cb_function @", "Option<MPI_T_event_cb_function>"),
+            (
+                "MPI_T_event_cb_function @",
+                "Option<MPI_T_event_cb_function>",
+            ),
         ] {
             assert_eq!(rust_type(&api, c).as_deref(), Ok(rust));
         }

@@ -125,6 +125,8 @@ impl Area {
         let line = self.places.line(self.me, step.number);
         // SAFETY: the line is ours in this step, with room for LINE_BYTES; `from` is the caller's.
         unsafe { crate::copy::copy(line.payload(), from, len.min(LINE_BYTES)) };
+        // Lines are used again: the note of an earlier step must not stay.
+        line.set_note(0);
         line.publish(step.number, step.what, len as u64);
         self.wake_others();
         Ok(())

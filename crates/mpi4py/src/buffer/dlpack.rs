@@ -169,16 +169,18 @@ pub(super) fn contiguous(shape: &[i64], strides: &[i64], unit: i64) -> bool {
 }
 
 fn element(tensor: &Tensor) -> Element {
+    let bits = u32::from(tensor.bits) * u32::from(tensor.lanes);
     let kind = match (tensor.code, tensor.lanes) {
         (0, 1) => 'i',
         (1, 1) => 'u',
         (2, 1) => 'f',
-        (5, 1) => 'c',
+        (5, 1) | (2, 2) => 'c',
         (6, 1) => 'b',
         _ => return Element::Type(MPI_BYTE),
     };
-    match infer::by_code(&format!("{kind}{}", tensor.bits / 8)) {
+    let code = format!("{kind}{}", bits / 8);
+    match infer::by_code(&code) {
         Some(datatype) => Element::Type(datatype),
-        None => Element::Other(format!("{kind}{}", tensor.bits / 8).into_boxed_str()),
+        None => Element::Other(code.into_boxed_str()),
     }
 }

@@ -42,8 +42,12 @@ pub(crate) const CODES_C: &[(&str, Datatype)] = &[
     ("c32", c::MPI_C_LONG_DOUBLE_COMPLEX),
 ];
 
-/// Further codes: pointers, characters, dates.
+/// Further codes: types that only Fortran has a name for, pointers, characters, dates.
 pub(crate) const CODES_MORE: &[(&str, Datatype)] = &[
+    ("e", c::MPI_REAL2),
+    ("f2", c::MPI_REAL2),
+    ("c4", c::MPI_COMPLEX4),
+    ("i16", c::MPI_INTEGER16),
     ("Zf", c::MPI_C_FLOAT_COMPLEX),
     ("Zd", c::MPI_C_DOUBLE_COMPLEX),
     ("Zg", c::MPI_C_LONG_DOUBLE_COMPLEX),

@@ -75,7 +75,7 @@ static TYPES: [(Datatype, isize); 24] = [
     (c::MPI_DATATYPE_NULL, 0), // record
     (c::MPI_INT64_T, 8),       // date
     (c::MPI_INT64_T, 8),       // difference of dates
-    (c::MPI_DATATYPE_NULL, 0), // half precision
+    (c::MPI_REAL2, 2),
 ];
 
 /// Size of C's `long double` on the systems this is built for.

@@ -298,7 +298,8 @@ impl Buffer {
     ///
     /// Make a read-only buffer of the same memory.
     fn toreadonly(slf: &Bound<'_, Self>) -> Self {
-        let part = Self::part(slf, 0, slf.get().state().nbytes);
+        let nbytes = slf.get().nbytes();
+        let part = Self::part(slf, 0, nbytes);
         {
             let mut state = part.state();
             state.readonly = true;

@@ -78,6 +78,7 @@ const FORTRAN: &[(abi::Datatype, char)] = &[
     (c::MPI_LOGICAL2, 'i'),
     (c::MPI_LOGICAL4, 'i'),
     (c::MPI_LOGICAL8, 'i'),
+    (c::MPI_LOGICAL16, 'i'),
     (c::MPI_INTEGER, 'i'),
     (c::MPI_INTEGER1, 'i'),
     (c::MPI_INTEGER2, 'i'),

@@ -20,6 +20,7 @@ use crate::handle::{H, Handle, Slot, handle_class};
 use crate::status::{Out, Status};
 use mpi_abi as abi;
 use mpi_abi::consts::MPI_REQUEST_NULL;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::c_int;
@@ -218,8 +219,14 @@ macro_rules! request_kind {
         impl $name {
             #[new]
             #[pyo3(signature = (request = None))]
-            fn new(request: Option<&Bound<'_, Request>>) -> PyClassInitializer<Self> {
-                PyClassInitializer::from(Request::copy_of(request)).add_subclass(Self)
+            fn new(request: Option<&Bound<'_, Request>>) -> PyResult<PyClassInitializer<Self>> {
+                let other_kind = |other: &Bound<'_, Request>| {
+                    other.get().raw() != MPI_REQUEST_NULL && !other.is_instance_of::<Self>()
+                };
+                if request.is_some_and(other_kind) {
+                    return Err(PyTypeError::new_err(concat!("expecting a ", stringify!($name))));
+                }
+                Ok(PyClassInitializer::from(Request::copy_of(request)).add_subclass(Self))
             }
         }
     };

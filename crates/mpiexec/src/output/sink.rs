@@ -21,7 +21,15 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn new(fd: BorrowedFd<'_>, terminal: bool) -> shm::Result<Self> {
-        Ok(Self { outlet: Outlet::new(fd)?, queue: Vec::new(), sent: 0, open: None, open_bytes: 0, broken: None, terminal })
+        Ok(Self {
+            outlet: Outlet::new(fd)?,
+            queue: Vec::new(),
+            sent: 0,
+            open: None,
+            open_bytes: 0,
+            broken: None,
+            terminal,
+        })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -36,7 +44,11 @@ impl Sink {
 
     /// `bytes` of a source were written; `open` is the source if they do not end a line.
     pub(super) fn set_open(&mut self, open: Option<usize>, bytes: usize) {
-        self.open_bytes = if open.is_some() && open == self.open { self.open_bytes + bytes } else { bytes };
+        self.open_bytes = if open.is_some() && open == self.open {
+            self.open_bytes + bytes
+        } else {
+            bytes
+        };
         self.open = open;
     }
 

@@ -393,51 +393,94 @@ crate::buffer::MPI_Session_flush_buffer(session) }
 export_missing! { MPI_Session_iflush_buffer PMPI_Session_iflush_buffer (session: Session, request: *mut Request) Object::Session(session) }
 
 // datatype.create
-export_missing! { MPI_Type_commit PMPI_Type_commit (datatype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_contiguous PMPI_Type_contiguous (count: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_contiguous_c PMPI_Type_contiguous_c (count: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_darray PMPI_Type_create_darray (size: c_int, rank: c_int, ndims: c_int, array_of_gsizes: *const c_int, array_of_distribs: *const c_int, array_of_dargs: *const c_int, array_of_psizes: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_darray_c PMPI_Type_create_darray_c (size: c_int, rank: c_int, ndims: c_int, array_of_gsizes: *const Count, array_of_distribs: *const c_int, array_of_dargs: *const c_int, array_of_psizes: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_hindexed PMPI_Type_create_hindexed (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_hindexed_c PMPI_Type_create_hindexed_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_hindexed_block PMPI_Type_create_hindexed_block (count: c_int, blocklength: c_int, array_of_displacements: *const Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_hindexed_block_c PMPI_Type_create_hindexed_block_c (count: Count, blocklength: Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_hvector PMPI_Type_create_hvector (count: c_int, blocklength: c_int, stride: Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_hvector_c PMPI_Type_create_hvector_c (count: Count, blocklength: Count, stride: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_indexed_block PMPI_Type_create_indexed_block (count: c_int, blocklength: c_int, array_of_displacements: *const c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_indexed_block_c PMPI_Type_create_indexed_block_c (count: Count, blocklength: Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_resized PMPI_Type_create_resized (oldtype: Datatype, lb: Aint, extent: Aint, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_resized_c PMPI_Type_create_resized_c (oldtype: Datatype, lb: Count, extent: Count, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_struct PMPI_Type_create_struct (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const Aint, array_of_types: *const Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_struct_c PMPI_Type_create_struct_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, array_of_types: *const Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_subarray PMPI_Type_create_subarray (ndims: c_int, array_of_sizes: *const c_int, array_of_subsizes: *const c_int, array_of_starts: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_subarray_c PMPI_Type_create_subarray_c (ndims: c_int, array_of_sizes: *const Count, array_of_subsizes: *const Count, array_of_starts: *const Count, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_dup PMPI_Type_dup (oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_free PMPI_Type_free (datatype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_indexed PMPI_Type_indexed (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_indexed_c PMPI_Type_indexed_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_vector PMPI_Type_vector (count: c_int, blocklength: c_int, stride: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_vector_c PMPI_Type_vector_c (count: Count, blocklength: Count, stride: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process }
+export! { MPI_Type_commit PMPI_Type_commit (datatype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_commit(datatype) }
+export! { MPI_Type_contiguous PMPI_Type_contiguous (count: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_contiguous(crate::counts::count(count), oldtype, newtype) }
+export! { MPI_Type_contiguous_c PMPI_Type_contiguous_c (count: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_contiguous(crate::counts::count(count), oldtype, newtype) }
+export! { MPI_Type_create_darray PMPI_Type_create_darray (size: c_int, rank: c_int, ndims: c_int, array_of_gsizes: *const c_int, array_of_distribs: *const c_int, array_of_dargs: *const c_int, array_of_psizes: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_darray(size, rank, ndims, Counts::from(array_of_gsizes), array_of_distribs, array_of_dargs, array_of_psizes, order, oldtype, newtype) }
+export! { MPI_Type_create_darray_c PMPI_Type_create_darray_c (size: c_int, rank: c_int, ndims: c_int, array_of_gsizes: *const Count, array_of_distribs: *const c_int, array_of_dargs: *const c_int, array_of_psizes: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_darray(size, rank, ndims, Counts::from(array_of_gsizes), array_of_distribs, array_of_dargs, array_of_psizes, order, oldtype, newtype) }
+export! { MPI_Type_create_hindexed PMPI_Type_create_hindexed (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_hindexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_create_hindexed_c PMPI_Type_create_hindexed_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_hindexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_create_hindexed_block PMPI_Type_create_hindexed_block (count: c_int, blocklength: c_int, array_of_displacements: *const Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_hindexed_block(crate::counts::count(count), crate::counts::count(blocklength), Displs::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_create_hindexed_block_c PMPI_Type_create_hindexed_block_c (count: Count, blocklength: Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_hindexed_block(crate::counts::count(count), crate::counts::count(blocklength), Displs::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_create_hvector PMPI_Type_create_hvector (count: c_int, blocklength: c_int, stride: Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_hvector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
+export! { MPI_Type_create_hvector_c PMPI_Type_create_hvector_c (count: Count, blocklength: Count, stride: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_hvector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
+export! { MPI_Type_create_indexed_block PMPI_Type_create_indexed_block (count: c_int, blocklength: c_int, array_of_displacements: *const c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_indexed_block(crate::counts::count(count), crate::counts::count(blocklength), Counts::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_create_indexed_block_c PMPI_Type_create_indexed_block_c (count: Count, blocklength: Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_indexed_block(crate::counts::count(count), crate::counts::count(blocklength), Counts::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_create_resized PMPI_Type_create_resized (oldtype: Datatype, lb: Aint, extent: Aint, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_resized(oldtype, crate::counts::count(lb), crate::counts::count(extent), newtype) }
+export! { MPI_Type_create_resized_c PMPI_Type_create_resized_c (oldtype: Datatype, lb: Count, extent: Count, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_resized(oldtype, crate::counts::count(lb), crate::counts::count(extent), newtype) }
+export! { MPI_Type_create_struct PMPI_Type_create_struct (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const Aint, array_of_types: *const Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_struct(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), array_of_types, newtype) }
+export! { MPI_Type_create_struct_c PMPI_Type_create_struct_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, array_of_types: *const Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_struct(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), array_of_types, newtype) }
+export! { MPI_Type_create_subarray PMPI_Type_create_subarray (ndims: c_int, array_of_sizes: *const c_int, array_of_subsizes: *const c_int, array_of_starts: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_subarray(ndims, Counts::from(array_of_sizes), Counts::from(array_of_subsizes), Counts::from(array_of_starts), order, oldtype, newtype) }
+export! { MPI_Type_create_subarray_c PMPI_Type_create_subarray_c (ndims: c_int, array_of_sizes: *const Count, array_of_subsizes: *const Count, array_of_starts: *const Count, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_subarray(ndims, Counts::from(array_of_sizes), Counts::from(array_of_subsizes), Counts::from(array_of_starts), order, oldtype, newtype) }
+export! { MPI_Type_dup PMPI_Type_dup (oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_dup(oldtype, newtype) }
+export! { MPI_Type_free PMPI_Type_free (datatype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_free(datatype) }
+export! { MPI_Type_indexed PMPI_Type_indexed (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_indexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Counts::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_indexed_c PMPI_Type_indexed_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_indexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Counts::from(array_of_displacements), oldtype, newtype) }
+export! { MPI_Type_vector PMPI_Type_vector (count: c_int, blocklength: c_int, stride: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_vector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
+export! { MPI_Type_vector_c PMPI_Type_vector_c (count: Count, blocklength: Count, stride: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_vector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
 
 // datatype.query
-export_missing! { MPI_Type_create_f90_complex PMPI_Type_create_f90_complex (p: c_int, r: c_int, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_f90_integer PMPI_Type_create_f90_integer (r: c_int, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_create_f90_real PMPI_Type_create_f90_real (p: c_int, r: c_int, newtype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_get_contents PMPI_Type_get_contents (datatype: Datatype, max_integers: c_int, max_addresses: c_int, max_datatypes: c_int, array_of_integers: *mut c_int, array_of_addresses: *mut Aint, array_of_datatypes: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_get_contents_c PMPI_Type_get_contents_c (datatype: Datatype, max_integers: Count, max_addresses: Count, max_large_counts: Count, max_datatypes: Count, array_of_integers: *mut c_int, array_of_addresses: *mut Aint, array_of_large_counts: *mut Count, array_of_datatypes: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_get_envelope PMPI_Type_get_envelope (datatype: Datatype, num_integers: *mut c_int, num_addresses: *mut c_int, num_datatypes: *mut c_int, combiner: *mut c_int) Object::Process }
-export_missing! { MPI_Type_get_envelope_c PMPI_Type_get_envelope_c (datatype: Datatype, num_integers: *mut Count, num_addresses: *mut Count, num_large_counts: *mut Count, num_datatypes: *mut Count, combiner: *mut c_int) Object::Process }
-export_missing! { MPI_Type_get_extent PMPI_Type_get_extent (datatype: Datatype, lb: *mut Aint, extent: *mut Aint) Object::Process }
-export_missing! { MPI_Type_get_extent_c PMPI_Type_get_extent_c (datatype: Datatype, lb: *mut Count, extent: *mut Count) Object::Process }
-export_missing! { MPI_Type_get_extent_x PMPI_Type_get_extent_x (datatype: Datatype, lb: *mut Count, extent: *mut Count) Object::Process }
-export_missing! { MPI_Type_get_true_extent PMPI_Type_get_true_extent (datatype: Datatype, true_lb: *mut Aint, true_extent: *mut Aint) Object::Process }
-export_missing! { MPI_Type_get_true_extent_c PMPI_Type_get_true_extent_c (datatype: Datatype, true_lb: *mut Count, true_extent: *mut Count) Object::Process }
-export_missing! { MPI_Type_get_true_extent_x PMPI_Type_get_true_extent_x (datatype: Datatype, true_lb: *mut Count, true_extent: *mut Count) Object::Process }
-export_missing! { MPI_Type_get_value_index PMPI_Type_get_value_index (value_type: Datatype, index_type: Datatype, pair_type: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_match_size PMPI_Type_match_size (typeclass: c_int, size: c_int, datatype: *mut Datatype) Object::Process }
-export_missing! { MPI_Type_size PMPI_Type_size (datatype: Datatype, size: *mut c_int) Object::Process }
-export_missing! { MPI_Type_size_c PMPI_Type_size_c (datatype: Datatype, size: *mut Count) Object::Process }
-export_missing! { MPI_Type_size_x PMPI_Type_size_x (datatype: Datatype, size: *mut Count) Object::Process }
+export! { MPI_Type_create_f90_complex PMPI_Type_create_f90_complex (p: c_int, r: c_int, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_f90_complex(p, r, newtype) }
+export! { MPI_Type_create_f90_integer PMPI_Type_create_f90_integer (r: c_int, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_f90_integer(r, newtype) }
+export! { MPI_Type_create_f90_real PMPI_Type_create_f90_real (p: c_int, r: c_int, newtype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_create_f90_real(p, r, newtype) }
+export! { MPI_Type_get_contents PMPI_Type_get_contents (datatype: Datatype, max_integers: c_int, max_addresses: c_int, max_datatypes: c_int, array_of_integers: *mut c_int, array_of_addresses: *mut Aint, array_of_datatypes: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_get_contents(datatype, crate::counts::count(max_integers), crate::counts::count(max_addresses), 0, crate::counts::count(max_datatypes), array_of_integers, array_of_addresses, std::ptr::null_mut(), array_of_datatypes) }
+export! { MPI_Type_get_contents_c PMPI_Type_get_contents_c (datatype: Datatype, max_integers: Count, max_addresses: Count, max_large_counts: Count, max_datatypes: Count, array_of_integers: *mut c_int, array_of_addresses: *mut Aint, array_of_large_counts: *mut Count, array_of_datatypes: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_get_contents(datatype, crate::counts::count(max_integers), crate::counts::count(max_addresses), crate::counts::count(max_large_counts), crate::counts::count(max_datatypes), array_of_integers, array_of_addresses, array_of_large_counts, array_of_datatypes) }
+export! { MPI_Type_get_envelope PMPI_Type_get_envelope (datatype: Datatype, num_integers: *mut c_int, num_addresses: *mut c_int, num_datatypes: *mut c_int, combiner: *mut c_int) Object::Process =>
+crate::datatype::MPI_Type_get_envelope(datatype, CountOut::from(num_integers), CountOut::from(num_addresses), CountOut::none(), CountOut::from(num_datatypes), combiner) }
+export! { MPI_Type_get_envelope_c PMPI_Type_get_envelope_c (datatype: Datatype, num_integers: *mut Count, num_addresses: *mut Count, num_large_counts: *mut Count, num_datatypes: *mut Count, combiner: *mut c_int) Object::Process =>
+crate::datatype::MPI_Type_get_envelope(datatype, CountOut::from(num_integers), CountOut::from(num_addresses), CountOut::from(num_large_counts), CountOut::from(num_datatypes), combiner) }
+export! { MPI_Type_get_extent PMPI_Type_get_extent (datatype: Datatype, lb: *mut Aint, extent: *mut Aint) Object::Process =>
+crate::datatype::MPI_Type_get_extent(datatype, CountOut::from(lb), CountOut::from(extent)) }
+export! { MPI_Type_get_extent_c PMPI_Type_get_extent_c (datatype: Datatype, lb: *mut Count, extent: *mut Count) Object::Process =>
+crate::datatype::MPI_Type_get_extent(datatype, CountOut::from(lb), CountOut::from(extent)) }
+export! { MPI_Type_get_extent_x PMPI_Type_get_extent_x (datatype: Datatype, lb: *mut Count, extent: *mut Count) Object::Process =>
+crate::datatype::MPI_Type_get_extent_x(datatype, lb, extent) }
+export! { MPI_Type_get_true_extent PMPI_Type_get_true_extent (datatype: Datatype, true_lb: *mut Aint, true_extent: *mut Aint) Object::Process =>
+crate::datatype::MPI_Type_get_true_extent(datatype, CountOut::from(true_lb), CountOut::from(true_extent)) }
+export! { MPI_Type_get_true_extent_c PMPI_Type_get_true_extent_c (datatype: Datatype, true_lb: *mut Count, true_extent: *mut Count) Object::Process =>
+crate::datatype::MPI_Type_get_true_extent(datatype, CountOut::from(true_lb), CountOut::from(true_extent)) }
+export! { MPI_Type_get_true_extent_x PMPI_Type_get_true_extent_x (datatype: Datatype, true_lb: *mut Count, true_extent: *mut Count) Object::Process =>
+crate::datatype::MPI_Type_get_true_extent_x(datatype, true_lb, true_extent) }
+export! { MPI_Type_get_value_index PMPI_Type_get_value_index (value_type: Datatype, index_type: Datatype, pair_type: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_get_value_index(value_type, index_type, pair_type) }
+export! { MPI_Type_match_size PMPI_Type_match_size (typeclass: c_int, size: c_int, datatype: *mut Datatype) Object::Process =>
+crate::datatype::MPI_Type_match_size(typeclass, size, datatype) }
+export! { MPI_Type_size PMPI_Type_size (datatype: Datatype, size: *mut c_int) Object::Process =>
+crate::datatype::MPI_Type_size(datatype, CountOut::from(size)) }
+export! { MPI_Type_size_c PMPI_Type_size_c (datatype: Datatype, size: *mut Count) Object::Process =>
+crate::datatype::MPI_Type_size(datatype, CountOut::from(size)) }
+export! { MPI_Type_size_x PMPI_Type_size_x (datatype: Datatype, size: *mut Count) Object::Process =>
+crate::datatype::MPI_Type_size_x(datatype, size) }
 
 // address
 export_value! { MPI_Aint_add PMPI_Aint_add (base: Aint, disp: Aint) -> Aint =>
@@ -448,18 +491,30 @@ export_anytime! { MPI_Get_address PMPI_Get_address (location: *const c_void, add
 crate::address::MPI_Get_address(location, address) }
 
 // pack
-export_missing! { MPI_Pack PMPI_Pack (inbuf: *const c_void, incount: c_int, datatype: Datatype, outbuf: *mut c_void, outsize: c_int, position: *mut c_int, comm: Comm) Object::Comm(comm) }
-export_missing! { MPI_Pack_c PMPI_Pack_c (inbuf: *const c_void, incount: Count, datatype: Datatype, outbuf: *mut c_void, outsize: Count, position: *mut Count, comm: Comm) Object::Comm(comm) }
-export_missing! { MPI_Pack_external PMPI_Pack_external (datarep: *const c_char, inbuf: *const c_void, incount: c_int, datatype: Datatype, outbuf: *mut c_void, outsize: Aint, position: *mut Aint) Object::Process }
-export_missing! { MPI_Pack_external_c PMPI_Pack_external_c (datarep: *const c_char, inbuf: *const c_void, incount: Count, datatype: Datatype, outbuf: *mut c_void, outsize: Count, position: *mut Count) Object::Process }
-export_missing! { MPI_Pack_external_size PMPI_Pack_external_size (datarep: *const c_char, incount: c_int, datatype: Datatype, size: *mut Aint) Object::Process }
-export_missing! { MPI_Pack_external_size_c PMPI_Pack_external_size_c (datarep: *const c_char, incount: Count, datatype: Datatype, size: *mut Count) Object::Process }
-export_missing! { MPI_Pack_size PMPI_Pack_size (incount: c_int, datatype: Datatype, comm: Comm, size: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Pack_size_c PMPI_Pack_size_c (incount: Count, datatype: Datatype, comm: Comm, size: *mut Count) Object::Comm(comm) }
-export_missing! { MPI_Unpack PMPI_Unpack (inbuf: *const c_void, insize: c_int, position: *mut c_int, outbuf: *mut c_void, outcount: c_int, datatype: Datatype, comm: Comm) Object::Comm(comm) }
-export_missing! { MPI_Unpack_c PMPI_Unpack_c (inbuf: *const c_void, insize: Count, position: *mut Count, outbuf: *mut c_void, outcount: Count, datatype: Datatype, comm: Comm) Object::Comm(comm) }
-export_missing! { MPI_Unpack_external PMPI_Unpack_external (datarep: *const c_char, inbuf: *const c_void, insize: Aint, position: *mut Aint, outbuf: *mut c_void, outcount: c_int, datatype: Datatype) Object::Process }
-export_missing! { MPI_Unpack_external_c PMPI_Unpack_external_c (datarep: *const c_char, inbuf: *const c_void, insize: Count, position: *mut Count, outbuf: *mut c_void, outcount: Count, datatype: Datatype) Object::Process }
+export! { MPI_Pack PMPI_Pack (inbuf: *const c_void, incount: c_int, datatype: Datatype, outbuf: *mut c_void, outsize: c_int, position: *mut c_int, comm: Comm) Object::Comm(comm) =>
+crate::pack::MPI_Pack(inbuf, crate::counts::count(incount), datatype, outbuf, crate::counts::count(outsize), CountOut::from(position), comm) }
+export! { MPI_Pack_c PMPI_Pack_c (inbuf: *const c_void, incount: Count, datatype: Datatype, outbuf: *mut c_void, outsize: Count, position: *mut Count, comm: Comm) Object::Comm(comm) =>
+crate::pack::MPI_Pack(inbuf, crate::counts::count(incount), datatype, outbuf, crate::counts::count(outsize), CountOut::from(position), comm) }
+export! { MPI_Pack_external PMPI_Pack_external (datarep: *const c_char, inbuf: *const c_void, incount: c_int, datatype: Datatype, outbuf: *mut c_void, outsize: Aint, position: *mut Aint) Object::Process =>
+crate::pack::MPI_Pack_external(datarep, inbuf, crate::counts::count(incount), datatype, outbuf, crate::counts::count(outsize), CountOut::from(position)) }
+export! { MPI_Pack_external_c PMPI_Pack_external_c (datarep: *const c_char, inbuf: *const c_void, incount: Count, datatype: Datatype, outbuf: *mut c_void, outsize: Count, position: *mut Count) Object::Process =>
+crate::pack::MPI_Pack_external(datarep, inbuf, crate::counts::count(incount), datatype, outbuf, crate::counts::count(outsize), CountOut::from(position)) }
+export! { MPI_Pack_external_size PMPI_Pack_external_size (datarep: *const c_char, incount: c_int, datatype: Datatype, size: *mut Aint) Object::Process =>
+crate::pack::MPI_Pack_external_size(datarep, crate::counts::count(incount), datatype, CountOut::from(size)) }
+export! { MPI_Pack_external_size_c PMPI_Pack_external_size_c (datarep: *const c_char, incount: Count, datatype: Datatype, size: *mut Count) Object::Process =>
+crate::pack::MPI_Pack_external_size(datarep, crate::counts::count(incount), datatype, CountOut::from(size)) }
+export! { MPI_Pack_size PMPI_Pack_size (incount: c_int, datatype: Datatype, comm: Comm, size: *mut c_int) Object::Comm(comm) =>
+crate::pack::MPI_Pack_size(crate::counts::count(incount), datatype, comm, CountOut::from(size)) }
+export! { MPI_Pack_size_c PMPI_Pack_size_c (incount: Count, datatype: Datatype, comm: Comm, size: *mut Count) Object::Comm(comm) =>
+crate::pack::MPI_Pack_size(crate::counts::count(incount), datatype, comm, CountOut::from(size)) }
+export! { MPI_Unpack PMPI_Unpack (inbuf: *const c_void, insize: c_int, position: *mut c_int, outbuf: *mut c_void, outcount: c_int, datatype: Datatype, comm: Comm) Object::Comm(comm) =>
+crate::pack::MPI_Unpack(inbuf, crate::counts::count(insize), CountOut::from(position), outbuf, crate::counts::count(outcount), datatype, comm) }
+export! { MPI_Unpack_c PMPI_Unpack_c (inbuf: *const c_void, insize: Count, position: *mut Count, outbuf: *mut c_void, outcount: Count, datatype: Datatype, comm: Comm) Object::Comm(comm) =>
+crate::pack::MPI_Unpack(inbuf, crate::counts::count(insize), CountOut::from(position), outbuf, crate::counts::count(outcount), datatype, comm) }
+export! { MPI_Unpack_external PMPI_Unpack_external (datarep: *const c_char, inbuf: *const c_void, insize: Aint, position: *mut Aint, outbuf: *mut c_void, outcount: c_int, datatype: Datatype) Object::Process =>
+crate::pack::MPI_Unpack_external(datarep, inbuf, crate::counts::count(insize), CountOut::from(position), outbuf, crate::counts::count(outcount), datatype) }
+export! { MPI_Unpack_external_c PMPI_Unpack_external_c (datarep: *const c_char, inbuf: *const c_void, insize: Count, position: *mut Count, outbuf: *mut c_void, outcount: Count, datatype: Datatype) Object::Process =>
+crate::pack::MPI_Unpack_external(datarep, inbuf, crate::counts::count(insize), CountOut::from(position), outbuf, crate::counts::count(outcount), datatype) }
 
 // coll.blocking
 export! { MPI_Allgather PMPI_Allgather (sendbuf: *const c_void, sendcount: c_int, sendtype: Datatype, recvbuf: *mut c_void, recvcount: c_int, recvtype: Datatype, comm: Comm) Object::Comm(comm) =>
@@ -636,12 +691,18 @@ export_missing! { MPI_Neighbor_alltoallw_init PMPI_Neighbor_alltoallw_init (send
 export_missing! { MPI_Neighbor_alltoallw_init_c PMPI_Neighbor_alltoallw_init_c (sendbuf: *const c_void, sendcounts: *const Count, sdispls: *const Aint, sendtypes: *const Datatype, recvbuf: *mut c_void, recvcounts: *const Count, rdispls: *const Aint, recvtypes: *const Datatype, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) }
 
 // op
-export_missing! { MPI_Op_commutative PMPI_Op_commutative (op: Op, commute: *mut c_int) Object::Process }
-export_missing! { MPI_Op_create PMPI_Op_create (user_fn: Option<MPI_User_function>, commute: c_int, op: *mut Op) Object::Process }
-export_missing! { MPI_Op_create_c PMPI_Op_create_c (user_fn: Option<MPI_User_function_c>, commute: c_int, op: *mut Op) Object::Process }
-export_missing! { MPI_Op_free PMPI_Op_free (op: *mut Op) Object::Process }
-export_missing! { MPI_Reduce_local PMPI_Reduce_local (inbuf: *const c_void, inoutbuf: *mut c_void, count: c_int, datatype: Datatype, op: Op) Object::Process }
-export_missing! { MPI_Reduce_local_c PMPI_Reduce_local_c (inbuf: *const c_void, inoutbuf: *mut c_void, count: Count, datatype: Datatype, op: Op) Object::Process }
+export! { MPI_Op_commutative PMPI_Op_commutative (op: Op, commute: *mut c_int) Object::Process =>
+crate::op::MPI_Op_commutative(op, commute) }
+export! { MPI_Op_create PMPI_Op_create (user_fn: Option<MPI_User_function>, commute: c_int, op: *mut Op) Object::Process =>
+crate::op::MPI_Op_create(UserFn::from(user_fn), commute, op) }
+export! { MPI_Op_create_c PMPI_Op_create_c (user_fn: Option<MPI_User_function_c>, commute: c_int, op: *mut Op) Object::Process =>
+crate::op::MPI_Op_create(UserFn::from(user_fn), commute, op) }
+export! { MPI_Op_free PMPI_Op_free (op: *mut Op) Object::Process =>
+crate::op::MPI_Op_free(op) }
+export! { MPI_Reduce_local PMPI_Reduce_local (inbuf: *const c_void, inoutbuf: *mut c_void, count: c_int, datatype: Datatype, op: Op) Object::Process =>
+crate::op::MPI_Reduce_local(inbuf, inoutbuf, crate::counts::count(count), datatype, op) }
+export! { MPI_Reduce_local_c PMPI_Reduce_local_c (inbuf: *const c_void, inoutbuf: *mut c_void, count: Count, datatype: Datatype, op: Op) Object::Process =>
+crate::op::MPI_Reduce_local(inbuf, inoutbuf, crate::counts::count(count), datatype, op) }
 
 // comm.intra
 export! { MPI_Comm_compare PMPI_Comm_compare (comm1: Comm, comm2: Comm, result: *mut c_int) Object::Comm(comm1) =>

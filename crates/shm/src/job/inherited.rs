@@ -36,21 +36,35 @@ const WAY_OUT: &str = "start the program with mpiexec, or unset OXMPI_JOB to run
 
 /// Reads the environment and takes the seat that it names.
 pub(super) fn join() -> Result<Seat> {
-    let Some(job) = env::get(env::JOB) else { return Ok(Seat::NoJob) };
+    let Some(job) = env::get(env::JOB) else {
+        return Ok(Seat::NoJob);
+    };
     let bad = |why: &str| Error::new(format!("{}={job}: {why}; {WAY_OUT}", env::JOB));
-    let (fd, key) = job.split_once(':').ok_or_else(|| bad("this should be <descriptor>:<key>"))?;
-    let number: i32 = fd.parse().map_err(|_| bad("this should begin with the number of a descriptor"))?;
+    let (fd, key) = job
+        .split_once(':')
+        .ok_or_else(|| bad("this should be <descriptor>:<key>"))?;
+    let number: i32 = fd
+        .parse()
+        .map_err(|_| bad("this should begin with the number of a descriptor"))?;
     let bits = u64::from_str_radix(key, 16).map_err(|_| bad("the key is no hexadecimal number"))?;
     let rank = number_of(env::RANK)?;
     let size = number_of(env::SIZE)?;
 
     let (segment, inherited) = open(number, bits).map_err(|error| bad(&error.text))?;
     if segment.ranks() != size {
-        let why = format!("the job has {} ranks, but {}={size}", segment.ranks(), env::SIZE);
+        let why = format!(
+            "the job has {} ranks, but {}={size}",
+            segment.ranks(),
+            env::SIZE
+        );
         return Err(bad(&why));
     }
     if rank >= size {
-        return Err(Error::new(format!("{}={rank} in a job of {size} ranks (0 to {}); {WAY_OUT}", env::RANK, size - 1)));
+        return Err(Error::new(format!(
+            "{}={rank} in a job of {size} ranks (0 to {}); {WAY_OUT}",
+            env::RANK,
+            size - 1
+        )));
     }
     if inherited {
         // Before the lock is taken: closing any descriptor of the file would give it back.
@@ -61,17 +75,28 @@ pub(super) fn join() -> Result<Seat> {
     match seat::try_take(&segment, rank)? {
         Ok(()) => {
             let lifeline = lifeline()?;
-            Ok(Seat::Taken(Job { segment, rank, size, launcher: Launcher::Mpiexec, lifeline }))
+            Ok(Seat::Taken(Job {
+                segment,
+                rank,
+                size,
+                launcher: Launcher::Mpiexec,
+                lifeline,
+            }))
         }
         Err(_) if liveness::owner_lives(&segment, rank) => Ok(Seat::OfALivingProcess),
-        Err(_) => Ok(Seat::OfADeadProcess { rank, size, key: key.to_owned() }),
+        Err(_) => Ok(Seat::OfADeadProcess {
+            rank,
+            size,
+            key: key.to_owned(),
+        }),
     }
 }
 
 fn number_of(name: &str) -> Result<u32> {
     let text = env::get(name)
         .ok_or_else(|| Error::new(format!("{} is set, but {name} is not; {WAY_OUT}", env::JOB)))?;
-    text.parse().map_err(|_| Error::new(format!("{name}={text} is no number; {WAY_OUT}")))
+    text.parse()
+        .map_err(|_| Error::new(format!("{name}={text} is no number; {WAY_OUT}")))
 }
 
 /// The job's memory, from the inherited descriptor (true) or from mpiexec itself.
@@ -83,8 +108,14 @@ fn open(number: i32, key: u64) -> Result<(Segment, bool)> {
         },
         None => Error::new(format!("descriptor {number} is not open")),
     };
-    let Some(path) = of_launcher(number) else { return Err(first) };
-    let Ok(file) = std::fs::OpenOptions::new().read(true).write(true).open(&path) else {
+    let Some(path) = of_launcher(number) else {
+        return Err(first);
+    };
+    let Ok(file) = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+    else {
         return Err(first);
     };
     Ok((attach(file.into(), key)?, false))
@@ -103,9 +134,14 @@ fn of_launcher(number: i32) -> Option<PathBuf> {
 
 /// Arms the lifeline that the environment names, if there is one.
 pub(super) fn lifeline() -> Result<Option<OwnedFd>> {
-    let Some(text) = env::get(env::LIFELINE) else { return Ok(None) };
+    let Some(text) = env::get(env::LIFELINE) else {
+        return Ok(None);
+    };
     let Some((number, link)) = parse_lifeline(&text) else {
-        return Err(Error::new(format!("{}={text}: this should be <descriptor>:<pipe>; {WAY_OUT}", env::LIFELINE)));
+        return Err(Error::new(format!(
+            "{}={text}: this should be <descriptor>:<pipe>; {WAY_OUT}",
+            env::LIFELINE
+        )));
     };
     // A wrapper may have closed the descriptor and somebody else may use the number.
     if proc::leads_to(number, &link) {
