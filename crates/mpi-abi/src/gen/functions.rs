@@ -8,31 +8,21 @@ use crate::*;
 use core::ffi::{c_char, c_int, c_void};
 
 /// The callback type `MPI_User_function`.
-pub type MPI_User_function = unsafe extern "C" fn(
-    invec: *mut c_void,
-    inoutvec: *mut c_void,
-    len: *mut c_int,
-    datatype: *mut Datatype,
-);
+pub type MPI_User_function =
+    unsafe extern "C" fn(invec: *mut c_void, inoutvec: *mut c_void, len: *mut c_int, datatype: *mut Datatype);
 
 /// The callback type `MPI_User_function_c`.
-pub type MPI_User_function_c = unsafe extern "C" fn(
-    invec: *mut c_void,
-    inoutvec: *mut c_void,
-    len: *mut Count,
-    datatype: *mut Datatype,
-);
+pub type MPI_User_function_c =
+    unsafe extern "C" fn(invec: *mut c_void, inoutvec: *mut c_void, len: *mut Count, datatype: *mut Datatype);
 
 /// The callback type `MPI_Grequest_query_function`.
-pub type MPI_Grequest_query_function =
-    unsafe extern "C" fn(extra_state: *mut c_void, status: *mut Status) -> c_int;
+pub type MPI_Grequest_query_function = unsafe extern "C" fn(extra_state: *mut c_void, status: *mut Status) -> c_int;
 
 /// The callback type `MPI_Grequest_free_function`.
 pub type MPI_Grequest_free_function = unsafe extern "C" fn(extra_state: *mut c_void) -> c_int;
 
 /// The callback type `MPI_Grequest_cancel_function`.
-pub type MPI_Grequest_cancel_function =
-    unsafe extern "C" fn(extra_state: *mut c_void, complete: c_int) -> c_int;
+pub type MPI_Grequest_cancel_function = unsafe extern "C" fn(extra_state: *mut c_void, complete: c_int) -> c_int;
 
 /// The callback type `MPI_Copy_function`.
 pub type MPI_Copy_function = unsafe extern "C" fn(
@@ -45,12 +35,8 @@ pub type MPI_Copy_function = unsafe extern "C" fn(
 ) -> c_int;
 
 /// The callback type `MPI_Delete_function`.
-pub type MPI_Delete_function = unsafe extern "C" fn(
-    comm: Comm,
-    keyval: c_int,
-    attribute_val: *mut c_void,
-    extra_state: *mut c_void,
-) -> c_int;
+pub type MPI_Delete_function =
+    unsafe extern "C" fn(comm: Comm, keyval: c_int, attribute_val: *mut c_void, extra_state: *mut c_void) -> c_int;
 
 /// The callback type `MPI_Comm_copy_attr_function`.
 pub type MPI_Comm_copy_attr_function = unsafe extern "C" fn(
@@ -63,12 +49,8 @@ pub type MPI_Comm_copy_attr_function = unsafe extern "C" fn(
 ) -> c_int;
 
 /// The callback type `MPI_Comm_delete_attr_function`.
-pub type MPI_Comm_delete_attr_function = unsafe extern "C" fn(
-    comm: Comm,
-    keyval: c_int,
-    attribute_val: *mut c_void,
-    extra_state: *mut c_void,
-) -> c_int;
+pub type MPI_Comm_delete_attr_function =
+    unsafe extern "C" fn(comm: Comm, keyval: c_int, attribute_val: *mut c_void, extra_state: *mut c_void) -> c_int;
 
 /// The callback type `MPI_Type_copy_attr_function`.
 pub type MPI_Type_copy_attr_function = unsafe extern "C" fn(
@@ -99,12 +81,8 @@ pub type MPI_Win_copy_attr_function = unsafe extern "C" fn(
 ) -> c_int;
 
 /// The callback type `MPI_Win_delete_attr_function`.
-pub type MPI_Win_delete_attr_function = unsafe extern "C" fn(
-    win: Win,
-    keyval: c_int,
-    attribute_val: *mut c_void,
-    extra_state: *mut c_void,
-) -> c_int;
+pub type MPI_Win_delete_attr_function =
+    unsafe extern "C" fn(win: Win, keyval: c_int, attribute_val: *mut c_void, extra_state: *mut c_void) -> c_int;
 
 /// The callback type `MPI_Datarep_extent_function`.
 pub type MPI_Datarep_extent_function =
@@ -131,20 +109,16 @@ pub type MPI_Datarep_conversion_function_c = unsafe extern "C" fn(
 ) -> c_int;
 
 /// The callback type `MPI_Comm_errhandler_function`.
-pub type MPI_Comm_errhandler_function =
-    unsafe extern "C" fn(comm: *mut Comm, error_code: *mut c_int, ...);
+pub type MPI_Comm_errhandler_function = unsafe extern "C" fn(comm: *mut Comm, error_code: *mut c_int, ...);
 
 /// The callback type `MPI_File_errhandler_function`.
-pub type MPI_File_errhandler_function =
-    unsafe extern "C" fn(file: *mut File, error_code: *mut c_int, ...);
+pub type MPI_File_errhandler_function = unsafe extern "C" fn(file: *mut File, error_code: *mut c_int, ...);
 
 /// The callback type `MPI_Win_errhandler_function`.
-pub type MPI_Win_errhandler_function =
-    unsafe extern "C" fn(win: *mut Win, error_code: *mut c_int, ...);
+pub type MPI_Win_errhandler_function = unsafe extern "C" fn(win: *mut Win, error_code: *mut c_int, ...);
 
 /// The callback type `MPI_Session_errhandler_function`.
-pub type MPI_Session_errhandler_function =
-    unsafe extern "C" fn(session: *mut Session, error_code: *mut c_int, ...);
+pub type MPI_Session_errhandler_function = unsafe extern "C" fn(session: *mut Session, error_code: *mut c_int, ...);
 
 /// The callback type `MPI_T_event_cb_function`.
 pub type MPI_T_event_cb_function = unsafe extern "C" fn(
@@ -155,11 +129,8 @@ pub type MPI_T_event_cb_function = unsafe extern "C" fn(
 );
 
 /// The callback type `MPI_T_event_free_cb_function`.
-pub type MPI_T_event_free_cb_function = unsafe extern "C" fn(
-    event_registration: TEventRegistration,
-    cb_safety: TCbSafety,
-    user_data: *mut c_void,
-);
+pub type MPI_T_event_free_cb_function =
+    unsafe extern "C" fn(event_registration: TEventRegistration, cb_safety: TCbSafety, user_data: *mut c_void);
 
 /// The callback type `MPI_T_event_dropped_cb_function`.
 pub type MPI_T_event_dropped_cb_function = unsafe extern "C" fn(
@@ -482,14 +453,8 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Send` (chapter p2p.blocking).
-    pub fn MPI_Send(
-        buf: *const c_void,
-        count: c_int,
-        datatype: Datatype,
-        dest: c_int,
-        tag: c_int,
-        comm: Comm,
-    ) -> c_int;
+    pub fn MPI_Send(buf: *const c_void, count: c_int, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm)
+    -> c_int;
 
     /// `MPI_Send_c` (chapter p2p.blocking).
     pub fn MPI_Send_c(
@@ -870,15 +835,10 @@ unsafe extern "C" {
     pub fn MPI_Pready(partition: c_int, request: Request) -> c_int;
 
     /// `MPI_Pready_list` (chapter p2p.partitioned).
-    pub fn MPI_Pready_list(
-        length: c_int,
-        array_of_partitions: *const c_int,
-        request: Request,
-    ) -> c_int;
+    pub fn MPI_Pready_list(length: c_int, array_of_partitions: *const c_int, request: Request) -> c_int;
 
     /// `MPI_Pready_range` (chapter p2p.partitioned).
-    pub fn MPI_Pready_range(partition_low: c_int, partition_high: c_int, request: Request)
-    -> c_int;
+    pub fn MPI_Pready_range(partition_low: c_int, partition_high: c_int, request: Request) -> c_int;
 
     /// `MPI_Precv_init` (chapter p2p.partitioned).
     pub fn MPI_Precv_init(
@@ -933,13 +893,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Iprobe` (chapter p2p.probe).
-    pub fn MPI_Iprobe(
-        source: c_int,
-        tag: c_int,
-        comm: Comm,
-        flag: *mut c_int,
-        status: *mut Status,
-    ) -> c_int;
+    pub fn MPI_Iprobe(source: c_int, tag: c_int, comm: Comm, flag: *mut c_int, status: *mut Status) -> c_int;
 
     /// `MPI_Probe` (chapter p2p.probe).
     pub fn MPI_Probe(source: c_int, tag: c_int, comm: Comm, status: *mut Status) -> c_int;
@@ -973,13 +927,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Mprobe` (chapter p2p.matched).
-    pub fn MPI_Mprobe(
-        source: c_int,
-        tag: c_int,
-        comm: Comm,
-        message: *mut Message,
-        status: *mut Status,
-    ) -> c_int;
+    pub fn MPI_Mprobe(source: c_int, tag: c_int, comm: Comm, message: *mut Message, status: *mut Status) -> c_int;
 
     /// `MPI_Mrecv` (chapter p2p.matched).
     pub fn MPI_Mrecv(
@@ -1006,8 +954,7 @@ unsafe extern "C" {
     pub fn MPI_Request_free(request: *mut Request) -> c_int;
 
     /// `MPI_Request_get_status` (chapter request).
-    pub fn MPI_Request_get_status(request: Request, flag: *mut c_int, status: *mut Status)
-    -> c_int;
+    pub fn MPI_Request_get_status(request: Request, flag: *mut c_int, status: *mut Status) -> c_int;
 
     /// `MPI_Request_get_status_all` (chapter request).
     pub fn MPI_Request_get_status_all(
@@ -1068,19 +1015,10 @@ unsafe extern "C" {
     pub fn MPI_Wait(request: *mut Request, status: *mut Status) -> c_int;
 
     /// `MPI_Waitall` (chapter request).
-    pub fn MPI_Waitall(
-        count: c_int,
-        array_of_requests: *mut Request,
-        array_of_statuses: *mut Status,
-    ) -> c_int;
+    pub fn MPI_Waitall(count: c_int, array_of_requests: *mut Request, array_of_statuses: *mut Status) -> c_int;
 
     /// `MPI_Waitany` (chapter request).
-    pub fn MPI_Waitany(
-        count: c_int,
-        array_of_requests: *mut Request,
-        indx: *mut c_int,
-        status: *mut Status,
-    ) -> c_int;
+    pub fn MPI_Waitany(count: c_int, array_of_requests: *mut Request, indx: *mut c_int, status: *mut Status) -> c_int;
 
     /// `MPI_Waitsome` (chapter request).
     pub fn MPI_Waitsome(
@@ -1101,18 +1039,10 @@ unsafe extern "C" {
     pub fn MPI_Get_elements(status: *const Status, datatype: Datatype, count: *mut c_int) -> c_int;
 
     /// `MPI_Get_elements_c` (chapter status).
-    pub fn MPI_Get_elements_c(
-        status: *const Status,
-        datatype: Datatype,
-        count: *mut Count,
-    ) -> c_int;
+    pub fn MPI_Get_elements_c(status: *const Status, datatype: Datatype, count: *mut Count) -> c_int;
 
     /// `MPI_Get_elements_x` (chapter status, deprecated).
-    pub fn MPI_Get_elements_x(
-        status: *const Status,
-        datatype: Datatype,
-        count: *mut Count,
-    ) -> c_int;
+    pub fn MPI_Get_elements_x(status: *const Status, datatype: Datatype, count: *mut Count) -> c_int;
 
     /// `MPI_Status_get_error` (chapter status).
     pub fn MPI_Status_get_error(status: *const Status, error: *mut c_int) -> c_int;
@@ -1130,18 +1060,10 @@ unsafe extern "C" {
     pub fn MPI_Status_set_elements(status: *mut Status, datatype: Datatype, count: c_int) -> c_int;
 
     /// `MPI_Status_set_elements_c` (chapter status).
-    pub fn MPI_Status_set_elements_c(
-        status: *mut Status,
-        datatype: Datatype,
-        count: Count,
-    ) -> c_int;
+    pub fn MPI_Status_set_elements_c(status: *mut Status, datatype: Datatype, count: Count) -> c_int;
 
     /// `MPI_Status_set_elements_x` (chapter status, deprecated).
-    pub fn MPI_Status_set_elements_x(
-        status: *mut Status,
-        datatype: Datatype,
-        count: Count,
-    ) -> c_int;
+    pub fn MPI_Status_set_elements_x(status: *mut Status, datatype: Datatype, count: Count) -> c_int;
 
     /// `MPI_Status_set_error` (chapter status).
     pub fn MPI_Status_set_error(status: *mut Status, error: c_int) -> c_int;
@@ -1195,11 +1117,7 @@ unsafe extern "C" {
     pub fn MPI_Comm_detach_buffer(comm: Comm, buffer_addr: *mut c_void, size: *mut c_int) -> c_int;
 
     /// `MPI_Comm_detach_buffer_c` (chapter buffer.comm).
-    pub fn MPI_Comm_detach_buffer_c(
-        comm: Comm,
-        buffer_addr: *mut c_void,
-        size: *mut Count,
-    ) -> c_int;
+    pub fn MPI_Comm_detach_buffer_c(comm: Comm, buffer_addr: *mut c_void, size: *mut Count) -> c_int;
 
     /// `MPI_Comm_flush_buffer` (chapter buffer.comm).
     pub fn MPI_Comm_flush_buffer(comm: Comm) -> c_int;
@@ -1211,22 +1129,13 @@ unsafe extern "C" {
     pub fn MPI_Session_attach_buffer(session: Session, buffer: *mut c_void, size: c_int) -> c_int;
 
     /// `MPI_Session_attach_buffer_c` (chapter buffer.session).
-    pub fn MPI_Session_attach_buffer_c(session: Session, buffer: *mut c_void, size: Count)
-    -> c_int;
+    pub fn MPI_Session_attach_buffer_c(session: Session, buffer: *mut c_void, size: Count) -> c_int;
 
     /// `MPI_Session_detach_buffer` (chapter buffer.session).
-    pub fn MPI_Session_detach_buffer(
-        session: Session,
-        buffer_addr: *mut c_void,
-        size: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Session_detach_buffer(session: Session, buffer_addr: *mut c_void, size: *mut c_int) -> c_int;
 
     /// `MPI_Session_detach_buffer_c` (chapter buffer.session).
-    pub fn MPI_Session_detach_buffer_c(
-        session: Session,
-        buffer_addr: *mut c_void,
-        size: *mut Count,
-    ) -> c_int;
+    pub fn MPI_Session_detach_buffer_c(session: Session, buffer_addr: *mut c_void, size: *mut Count) -> c_int;
 
     /// `MPI_Session_flush_buffer` (chapter buffer.session).
     pub fn MPI_Session_flush_buffer(session: Session) -> c_int;
@@ -1344,20 +1253,10 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Type_create_resized` (chapter datatype.create).
-    pub fn MPI_Type_create_resized(
-        oldtype: Datatype,
-        lb: Aint,
-        extent: Aint,
-        newtype: *mut Datatype,
-    ) -> c_int;
+    pub fn MPI_Type_create_resized(oldtype: Datatype, lb: Aint, extent: Aint, newtype: *mut Datatype) -> c_int;
 
     /// `MPI_Type_create_resized_c` (chapter datatype.create).
-    pub fn MPI_Type_create_resized_c(
-        oldtype: Datatype,
-        lb: Count,
-        extent: Count,
-        newtype: *mut Datatype,
-    ) -> c_int;
+    pub fn MPI_Type_create_resized_c(oldtype: Datatype, lb: Count, extent: Count, newtype: *mut Datatype) -> c_int;
 
     /// `MPI_Type_create_struct` (chapter datatype.create).
     pub fn MPI_Type_create_struct(
@@ -1503,32 +1402,16 @@ unsafe extern "C" {
     pub fn MPI_Type_get_extent_x(datatype: Datatype, lb: *mut Count, extent: *mut Count) -> c_int;
 
     /// `MPI_Type_get_true_extent` (chapter datatype.query).
-    pub fn MPI_Type_get_true_extent(
-        datatype: Datatype,
-        true_lb: *mut Aint,
-        true_extent: *mut Aint,
-    ) -> c_int;
+    pub fn MPI_Type_get_true_extent(datatype: Datatype, true_lb: *mut Aint, true_extent: *mut Aint) -> c_int;
 
     /// `MPI_Type_get_true_extent_c` (chapter datatype.query).
-    pub fn MPI_Type_get_true_extent_c(
-        datatype: Datatype,
-        true_lb: *mut Count,
-        true_extent: *mut Count,
-    ) -> c_int;
+    pub fn MPI_Type_get_true_extent_c(datatype: Datatype, true_lb: *mut Count, true_extent: *mut Count) -> c_int;
 
     /// `MPI_Type_get_true_extent_x` (chapter datatype.query, deprecated).
-    pub fn MPI_Type_get_true_extent_x(
-        datatype: Datatype,
-        true_lb: *mut Count,
-        true_extent: *mut Count,
-    ) -> c_int;
+    pub fn MPI_Type_get_true_extent_x(datatype: Datatype, true_lb: *mut Count, true_extent: *mut Count) -> c_int;
 
     /// `MPI_Type_get_value_index` (chapter datatype.query).
-    pub fn MPI_Type_get_value_index(
-        value_type: Datatype,
-        index_type: Datatype,
-        pair_type: *mut Datatype,
-    ) -> c_int;
+    pub fn MPI_Type_get_value_index(value_type: Datatype, index_type: Datatype, pair_type: *mut Datatype) -> c_int;
 
     /// `MPI_Type_match_size` (chapter datatype.query).
     pub fn MPI_Type_match_size(typeclass: c_int, size: c_int, datatype: *mut Datatype) -> c_int;
@@ -1596,12 +1479,8 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Pack_external_size` (chapter pack).
-    pub fn MPI_Pack_external_size(
-        datarep: *const c_char,
-        incount: c_int,
-        datatype: Datatype,
-        size: *mut Aint,
-    ) -> c_int;
+    pub fn MPI_Pack_external_size(datarep: *const c_char, incount: c_int, datatype: Datatype, size: *mut Aint)
+    -> c_int;
 
     /// `MPI_Pack_external_size_c` (chapter pack).
     pub fn MPI_Pack_external_size_c(
@@ -1612,16 +1491,10 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Pack_size` (chapter pack).
-    pub fn MPI_Pack_size(incount: c_int, datatype: Datatype, comm: Comm, size: *mut c_int)
-    -> c_int;
+    pub fn MPI_Pack_size(incount: c_int, datatype: Datatype, comm: Comm, size: *mut c_int) -> c_int;
 
     /// `MPI_Pack_size_c` (chapter pack).
-    pub fn MPI_Pack_size_c(
-        incount: Count,
-        datatype: Datatype,
-        comm: Comm,
-        size: *mut Count,
-    ) -> c_int;
+    pub fn MPI_Pack_size_c(incount: Count, datatype: Datatype, comm: Comm, size: *mut Count) -> c_int;
 
     /// `MPI_Unpack` (chapter pack).
     pub fn MPI_Unpack(
@@ -1811,22 +1684,10 @@ unsafe extern "C" {
     pub fn MPI_Barrier(comm: Comm) -> c_int;
 
     /// `MPI_Bcast` (chapter coll.blocking).
-    pub fn MPI_Bcast(
-        buffer: *mut c_void,
-        count: c_int,
-        datatype: Datatype,
-        root: c_int,
-        comm: Comm,
-    ) -> c_int;
+    pub fn MPI_Bcast(buffer: *mut c_void, count: c_int, datatype: Datatype, root: c_int, comm: Comm) -> c_int;
 
     /// `MPI_Bcast_c` (chapter coll.blocking).
-    pub fn MPI_Bcast_c(
-        buffer: *mut c_void,
-        count: Count,
-        datatype: Datatype,
-        root: c_int,
-        comm: Comm,
-    ) -> c_int;
+    pub fn MPI_Bcast_c(buffer: *mut c_void, count: Count, datatype: Datatype, root: c_int, comm: Comm) -> c_int;
 
     /// `MPI_Exscan` (chapter coll.blocking).
     pub fn MPI_Exscan(
@@ -3249,11 +3110,7 @@ unsafe extern "C" {
     pub fn MPI_Op_create(user_fn: Option<MPI_User_function>, commute: c_int, op: *mut Op) -> c_int;
 
     /// `MPI_Op_create_c` (chapter op).
-    pub fn MPI_Op_create_c(
-        user_fn: Option<MPI_User_function_c>,
-        commute: c_int,
-        op: *mut Op,
-    ) -> c_int;
+    pub fn MPI_Op_create_c(user_fn: Option<MPI_User_function_c>, commute: c_int, op: *mut Op) -> c_int;
 
     /// `MPI_Op_free` (chapter op).
     pub fn MPI_Op_free(op: *mut Op) -> c_int;
@@ -3292,8 +3149,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Comm_create_group` (chapter comm.intra).
-    pub fn MPI_Comm_create_group(comm: Comm, group: Group, tag: c_int, newcomm: *mut Comm)
-    -> c_int;
+    pub fn MPI_Comm_create_group(comm: Comm, group: Group, tag: c_int, newcomm: *mut Comm) -> c_int;
 
     /// `MPI_Comm_dup` (chapter comm.intra).
     pub fn MPI_Comm_dup(comm: Comm, newcomm: *mut Comm) -> c_int;
@@ -3311,12 +3167,7 @@ unsafe extern "C" {
     pub fn MPI_Comm_idup(comm: Comm, newcomm: *mut Comm, request: *mut Request) -> c_int;
 
     /// `MPI_Comm_idup_with_info` (chapter comm.intra).
-    pub fn MPI_Comm_idup_with_info(
-        comm: Comm,
-        info: Info,
-        newcomm: *mut Comm,
-        request: *mut Request,
-    ) -> c_int;
+    pub fn MPI_Comm_idup_with_info(comm: Comm, info: Info, newcomm: *mut Comm, request: *mut Request) -> c_int;
 
     /// `MPI_Comm_rank` (chapter comm.intra).
     pub fn MPI_Comm_rank(comm: Comm, rank: *mut c_int) -> c_int;
@@ -3328,13 +3179,7 @@ unsafe extern "C" {
     pub fn MPI_Comm_split(comm: Comm, color: c_int, key: c_int, newcomm: *mut Comm) -> c_int;
 
     /// `MPI_Comm_split_type` (chapter comm.intra).
-    pub fn MPI_Comm_split_type(
-        comm: Comm,
-        split_type: c_int,
-        key: c_int,
-        info: Info,
-        newcomm: *mut Comm,
-    ) -> c_int;
+    pub fn MPI_Comm_split_type(comm: Comm, split_type: c_int, key: c_int, info: Info, newcomm: *mut Comm) -> c_int;
 
     /// `MPI_Comm_remote_group` (chapter comm.inter).
     pub fn MPI_Comm_remote_group(comm: Comm, group: *mut Group) -> c_int;
@@ -3377,11 +3222,7 @@ unsafe extern "C" {
     pub fn MPI_Comm_set_name(comm: Comm, comm_name: *const c_char) -> c_int;
 
     /// `MPI_Type_get_name` (chapter naming).
-    pub fn MPI_Type_get_name(
-        datatype: Datatype,
-        type_name: *mut c_char,
-        resultlen: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Type_get_name(datatype: Datatype, type_name: *mut c_char, resultlen: *mut c_int) -> c_int;
 
     /// `MPI_Type_set_name` (chapter naming).
     pub fn MPI_Type_set_name(datatype: Datatype, type_name: *const c_char) -> c_int;
@@ -3407,12 +3248,7 @@ unsafe extern "C" {
     pub fn MPI_Comm_free_keyval(comm_keyval: *mut c_int) -> c_int;
 
     /// `MPI_Comm_get_attr` (chapter attr).
-    pub fn MPI_Comm_get_attr(
-        comm: Comm,
-        comm_keyval: c_int,
-        attribute_val: *mut c_void,
-        flag: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Comm_get_attr(comm: Comm, comm_keyval: c_int, attribute_val: *mut c_void, flag: *mut c_int) -> c_int;
 
     /// `MPI_Comm_set_attr` (chapter attr).
     pub fn MPI_Comm_set_attr(comm: Comm, comm_keyval: c_int, attribute_val: *mut c_void) -> c_int;
@@ -3440,11 +3276,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Type_set_attr` (chapter attr).
-    pub fn MPI_Type_set_attr(
-        datatype: Datatype,
-        type_keyval: c_int,
-        attribute_val: *mut c_void,
-    ) -> c_int;
+    pub fn MPI_Type_set_attr(datatype: Datatype, type_keyval: c_int, attribute_val: *mut c_void) -> c_int;
 
     /// `MPI_Win_create_keyval` (chapter attr).
     pub fn MPI_Win_create_keyval(
@@ -3461,12 +3293,7 @@ unsafe extern "C" {
     pub fn MPI_Win_free_keyval(win_keyval: *mut c_int) -> c_int;
 
     /// `MPI_Win_get_attr` (chapter attr).
-    pub fn MPI_Win_get_attr(
-        win: Win,
-        win_keyval: c_int,
-        attribute_val: *mut c_void,
-        flag: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Win_get_attr(win: Win, win_keyval: c_int, attribute_val: *mut c_void, flag: *mut c_int) -> c_int;
 
     /// `MPI_Win_set_attr` (chapter attr).
     pub fn MPI_Win_set_attr(win: Win, win_keyval: c_int, attribute_val: *mut c_void) -> c_int;
@@ -3475,12 +3302,7 @@ unsafe extern "C" {
     pub fn MPI_Attr_delete(comm: Comm, keyval: c_int) -> c_int;
 
     /// `MPI_Attr_get` (chapter attr.deprecated, deprecated).
-    pub fn MPI_Attr_get(
-        comm: Comm,
-        keyval: c_int,
-        attribute_val: *mut c_void,
-        flag: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Attr_get(comm: Comm, keyval: c_int, attribute_val: *mut c_void, flag: *mut c_int) -> c_int;
 
     /// `MPI_Attr_put` (chapter attr.deprecated, deprecated).
     pub fn MPI_Attr_put(comm: Comm, keyval: c_int, attribute_val: *mut c_void) -> c_int;
@@ -3510,13 +3332,8 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Cart_get` (chapter topo.cart).
-    pub fn MPI_Cart_get(
-        comm: Comm,
-        maxdims: c_int,
-        dims: *mut c_int,
-        periods: *mut c_int,
-        coords: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Cart_get(comm: Comm, maxdims: c_int, dims: *mut c_int, periods: *mut c_int, coords: *mut c_int)
+    -> c_int;
 
     /// `MPI_Cart_map` (chapter topo.cart).
     pub fn MPI_Cart_map(
@@ -3559,13 +3376,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Graph_get` (chapter topo.graph).
-    pub fn MPI_Graph_get(
-        comm: Comm,
-        maxindex: c_int,
-        maxedges: c_int,
-        indx: *mut c_int,
-        edges: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Graph_get(comm: Comm, maxindex: c_int, maxedges: c_int, indx: *mut c_int, edges: *mut c_int) -> c_int;
 
     /// `MPI_Graph_map` (chapter topo.graph).
     pub fn MPI_Graph_map(
@@ -3577,12 +3388,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Graph_neighbors` (chapter topo.graph).
-    pub fn MPI_Graph_neighbors(
-        comm: Comm,
-        rank: c_int,
-        maxneighbors: c_int,
-        neighbors: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Graph_neighbors(comm: Comm, rank: c_int, maxneighbors: c_int, neighbors: *mut c_int) -> c_int;
 
     /// `MPI_Graph_neighbors_count` (chapter topo.graph).
     pub fn MPI_Graph_neighbors_count(comm: Comm, rank: c_int, nneighbors: *mut c_int) -> c_int;
@@ -3646,42 +3452,22 @@ unsafe extern "C" {
     pub fn MPI_Group_difference(group1: Group, group2: Group, newgroup: *mut Group) -> c_int;
 
     /// `MPI_Group_excl` (chapter group).
-    pub fn MPI_Group_excl(
-        group: Group,
-        n: c_int,
-        ranks: *const c_int,
-        newgroup: *mut Group,
-    ) -> c_int;
+    pub fn MPI_Group_excl(group: Group, n: c_int, ranks: *const c_int, newgroup: *mut Group) -> c_int;
 
     /// `MPI_Group_free` (chapter group).
     pub fn MPI_Group_free(group: *mut Group) -> c_int;
 
     /// `MPI_Group_incl` (chapter group).
-    pub fn MPI_Group_incl(
-        group: Group,
-        n: c_int,
-        ranks: *const c_int,
-        newgroup: *mut Group,
-    ) -> c_int;
+    pub fn MPI_Group_incl(group: Group, n: c_int, ranks: *const c_int, newgroup: *mut Group) -> c_int;
 
     /// `MPI_Group_intersection` (chapter group).
     pub fn MPI_Group_intersection(group1: Group, group2: Group, newgroup: *mut Group) -> c_int;
 
     /// `MPI_Group_range_excl` (chapter group).
-    pub fn MPI_Group_range_excl(
-        group: Group,
-        n: c_int,
-        ranges: *mut [c_int; 3],
-        newgroup: *mut Group,
-    ) -> c_int;
+    pub fn MPI_Group_range_excl(group: Group, n: c_int, ranges: *mut [c_int; 3], newgroup: *mut Group) -> c_int;
 
     /// `MPI_Group_range_incl` (chapter group).
-    pub fn MPI_Group_range_incl(
-        group: Group,
-        n: c_int,
-        ranges: *mut [c_int; 3],
-        newgroup: *mut Group,
-    ) -> c_int;
+    pub fn MPI_Group_range_incl(group: Group, n: c_int, ranges: *mut [c_int; 3], newgroup: *mut Group) -> c_int;
 
     /// `MPI_Group_rank` (chapter group).
     pub fn MPI_Group_rank(group: Group, rank: *mut c_int) -> c_int;
@@ -3717,13 +3503,8 @@ unsafe extern "C" {
     pub fn MPI_Info_free(info: *mut Info) -> c_int;
 
     /// `MPI_Info_get` (chapter info, deprecated).
-    pub fn MPI_Info_get(
-        info: Info,
-        key: *const c_char,
-        valuelen: c_int,
-        value: *mut c_char,
-        flag: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Info_get(info: Info, key: *const c_char, valuelen: c_int, value: *mut c_char, flag: *mut c_int)
+    -> c_int;
 
     /// `MPI_Info_get_nkeys` (chapter info).
     pub fn MPI_Info_get_nkeys(info: Info, nkeys: *mut c_int) -> c_int;
@@ -3741,12 +3522,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Info_get_valuelen` (chapter info, deprecated).
-    pub fn MPI_Info_get_valuelen(
-        info: Info,
-        key: *const c_char,
-        valuelen: *mut c_int,
-        flag: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Info_get_valuelen(info: Info, key: *const c_char, valuelen: *mut c_int, flag: *mut c_int) -> c_int;
 
     /// `MPI_Info_set` (chapter info).
     pub fn MPI_Info_set(info: Info, key: *const c_char, value: *const c_char) -> c_int;
@@ -3770,11 +3546,7 @@ unsafe extern "C" {
     pub fn MPI_Win_set_info(win: Win, info: Info) -> c_int;
 
     /// `MPI_Group_from_session_pset` (chapter session).
-    pub fn MPI_Group_from_session_pset(
-        session: Session,
-        pset_name: *const c_char,
-        newgroup: *mut Group,
-    ) -> c_int;
+    pub fn MPI_Group_from_session_pset(session: Session, pset_name: *const c_char, newgroup: *mut Group) -> c_int;
 
     /// `MPI_Session_finalize` (chapter session).
     pub fn MPI_Session_finalize(session: *mut Session) -> c_int;
@@ -3792,18 +3564,10 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_Session_get_num_psets` (chapter session).
-    pub fn MPI_Session_get_num_psets(
-        session: Session,
-        info: Info,
-        npset_names: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_Session_get_num_psets(session: Session, info: Info, npset_names: *mut c_int) -> c_int;
 
     /// `MPI_Session_get_pset_info` (chapter session).
-    pub fn MPI_Session_get_pset_info(
-        session: Session,
-        pset_name: *const c_char,
-        info: *mut Info,
-    ) -> c_int;
+    pub fn MPI_Session_get_pset_info(session: Session, pset_name: *const c_char, info: *mut Info) -> c_int;
 
     /// `MPI_Session_init` (chapter session).
     pub fn MPI_Session_init(info: Info, errhandler: Errhandler, session: *mut Session) -> c_int;
@@ -4207,13 +3971,7 @@ unsafe extern "C" {
     pub fn MPI_File_get_size(fh: File, size: *mut Offset) -> c_int;
 
     /// `MPI_File_open` (chapter io.manage).
-    pub fn MPI_File_open(
-        comm: Comm,
-        filename: *const c_char,
-        amode: c_int,
-        info: Info,
-        fh: *mut File,
-    ) -> c_int;
+    pub fn MPI_File_open(comm: Comm, filename: *const c_char, amode: c_int, info: Info, fh: *mut File) -> c_int;
 
     /// `MPI_File_preallocate` (chapter io.manage).
     pub fn MPI_File_preallocate(fh: File, size: Offset) -> c_int;
@@ -4286,22 +4044,10 @@ unsafe extern "C" {
     pub fn MPI_File_seek_shared(fh: File, offset: Offset, whence: c_int) -> c_int;
 
     /// `MPI_File_read` (chapter io.blocking).
-    pub fn MPI_File_read(
-        fh: File,
-        buf: *mut c_void,
-        count: c_int,
-        datatype: Datatype,
-        status: *mut Status,
-    ) -> c_int;
+    pub fn MPI_File_read(fh: File, buf: *mut c_void, count: c_int, datatype: Datatype, status: *mut Status) -> c_int;
 
     /// `MPI_File_read_c` (chapter io.blocking).
-    pub fn MPI_File_read_c(
-        fh: File,
-        buf: *mut c_void,
-        count: Count,
-        datatype: Datatype,
-        status: *mut Status,
-    ) -> c_int;
+    pub fn MPI_File_read_c(fh: File, buf: *mut c_void, count: Count, datatype: Datatype, status: *mut Status) -> c_int;
 
     /// `MPI_File_read_all` (chapter io.blocking).
     pub fn MPI_File_read_all(
@@ -4362,13 +4108,8 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_File_write` (chapter io.blocking).
-    pub fn MPI_File_write(
-        fh: File,
-        buf: *const c_void,
-        count: c_int,
-        datatype: Datatype,
-        status: *mut Status,
-    ) -> c_int;
+    pub fn MPI_File_write(fh: File, buf: *const c_void, count: c_int, datatype: Datatype, status: *mut Status)
+    -> c_int;
 
     /// `MPI_File_write_c` (chapter io.blocking).
     pub fn MPI_File_write_c(
@@ -4510,13 +4251,8 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_File_iread` (chapter io.nonblocking).
-    pub fn MPI_File_iread(
-        fh: File,
-        buf: *mut c_void,
-        count: c_int,
-        datatype: Datatype,
-        request: *mut Request,
-    ) -> c_int;
+    pub fn MPI_File_iread(fh: File, buf: *mut c_void, count: c_int, datatype: Datatype, request: *mut Request)
+    -> c_int;
 
     /// `MPI_File_iread_c` (chapter io.nonblocking).
     pub fn MPI_File_iread_c(
@@ -4698,20 +4434,10 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_File_read_all_begin` (chapter io.split).
-    pub fn MPI_File_read_all_begin(
-        fh: File,
-        buf: *mut c_void,
-        count: c_int,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_read_all_begin(fh: File, buf: *mut c_void, count: c_int, datatype: Datatype) -> c_int;
 
     /// `MPI_File_read_all_begin_c` (chapter io.split).
-    pub fn MPI_File_read_all_begin_c(
-        fh: File,
-        buf: *mut c_void,
-        count: Count,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_read_all_begin_c(fh: File, buf: *mut c_void, count: Count, datatype: Datatype) -> c_int;
 
     /// `MPI_File_read_all_end` (chapter io.split).
     pub fn MPI_File_read_all_end(fh: File, buf: *mut c_void, status: *mut Status) -> c_int;
@@ -4738,39 +4464,19 @@ unsafe extern "C" {
     pub fn MPI_File_read_at_all_end(fh: File, buf: *mut c_void, status: *mut Status) -> c_int;
 
     /// `MPI_File_read_ordered_begin` (chapter io.split).
-    pub fn MPI_File_read_ordered_begin(
-        fh: File,
-        buf: *mut c_void,
-        count: c_int,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_read_ordered_begin(fh: File, buf: *mut c_void, count: c_int, datatype: Datatype) -> c_int;
 
     /// `MPI_File_read_ordered_begin_c` (chapter io.split).
-    pub fn MPI_File_read_ordered_begin_c(
-        fh: File,
-        buf: *mut c_void,
-        count: Count,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_read_ordered_begin_c(fh: File, buf: *mut c_void, count: Count, datatype: Datatype) -> c_int;
 
     /// `MPI_File_read_ordered_end` (chapter io.split).
     pub fn MPI_File_read_ordered_end(fh: File, buf: *mut c_void, status: *mut Status) -> c_int;
 
     /// `MPI_File_write_all_begin` (chapter io.split).
-    pub fn MPI_File_write_all_begin(
-        fh: File,
-        buf: *const c_void,
-        count: c_int,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_write_all_begin(fh: File, buf: *const c_void, count: c_int, datatype: Datatype) -> c_int;
 
     /// `MPI_File_write_all_begin_c` (chapter io.split).
-    pub fn MPI_File_write_all_begin_c(
-        fh: File,
-        buf: *const c_void,
-        count: Count,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_write_all_begin_c(fh: File, buf: *const c_void, count: Count, datatype: Datatype) -> c_int;
 
     /// `MPI_File_write_all_end` (chapter io.split).
     pub fn MPI_File_write_all_end(fh: File, buf: *const c_void, status: *mut Status) -> c_int;
@@ -4797,20 +4503,10 @@ unsafe extern "C" {
     pub fn MPI_File_write_at_all_end(fh: File, buf: *const c_void, status: *mut Status) -> c_int;
 
     /// `MPI_File_write_ordered_begin` (chapter io.split).
-    pub fn MPI_File_write_ordered_begin(
-        fh: File,
-        buf: *const c_void,
-        count: c_int,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_write_ordered_begin(fh: File, buf: *const c_void, count: c_int, datatype: Datatype) -> c_int;
 
     /// `MPI_File_write_ordered_begin_c` (chapter io.split).
-    pub fn MPI_File_write_ordered_begin_c(
-        fh: File,
-        buf: *const c_void,
-        count: Count,
-        datatype: Datatype,
-    ) -> c_int;
+    pub fn MPI_File_write_ordered_begin_c(fh: File, buf: *const c_void, count: Count, datatype: Datatype) -> c_int;
 
     /// `MPI_File_write_ordered_end` (chapter io.split).
     pub fn MPI_File_write_ordered_end(fh: File, buf: *const c_void, status: *mut Status) -> c_int;
@@ -4850,49 +4546,26 @@ unsafe extern "C" {
     pub fn MPI_Close_port(port_name: *const c_char) -> c_int;
 
     /// `MPI_Comm_accept` (chapter dynproc.ports).
-    pub fn MPI_Comm_accept(
-        port_name: *const c_char,
-        info: Info,
-        root: c_int,
-        comm: Comm,
-        newcomm: *mut Comm,
-    ) -> c_int;
+    pub fn MPI_Comm_accept(port_name: *const c_char, info: Info, root: c_int, comm: Comm, newcomm: *mut Comm) -> c_int;
 
     /// `MPI_Comm_connect` (chapter dynproc.ports).
-    pub fn MPI_Comm_connect(
-        port_name: *const c_char,
-        info: Info,
-        root: c_int,
-        comm: Comm,
-        newcomm: *mut Comm,
-    ) -> c_int;
+    pub fn MPI_Comm_connect(port_name: *const c_char, info: Info, root: c_int, comm: Comm, newcomm: *mut Comm)
+    -> c_int;
 
     /// `MPI_Comm_join` (chapter dynproc.ports).
     pub fn MPI_Comm_join(fd: c_int, intercomm: *mut Comm) -> c_int;
 
     /// `MPI_Lookup_name` (chapter dynproc.ports).
-    pub fn MPI_Lookup_name(
-        service_name: *const c_char,
-        info: Info,
-        port_name: *mut c_char,
-    ) -> c_int;
+    pub fn MPI_Lookup_name(service_name: *const c_char, info: Info, port_name: *mut c_char) -> c_int;
 
     /// `MPI_Open_port` (chapter dynproc.ports).
     pub fn MPI_Open_port(info: Info, port_name: *mut c_char) -> c_int;
 
     /// `MPI_Publish_name` (chapter dynproc.ports).
-    pub fn MPI_Publish_name(
-        service_name: *const c_char,
-        info: Info,
-        port_name: *const c_char,
-    ) -> c_int;
+    pub fn MPI_Publish_name(service_name: *const c_char, info: Info, port_name: *const c_char) -> c_int;
 
     /// `MPI_Unpublish_name` (chapter dynproc.ports).
-    pub fn MPI_Unpublish_name(
-        service_name: *const c_char,
-        info: Info,
-        port_name: *const c_char,
-    ) -> c_int;
+    pub fn MPI_Unpublish_name(service_name: *const c_char, info: Info, port_name: *const c_char) -> c_int;
 
     /// `MPI_T_finalize` (chapter tools.init).
     pub fn MPI_T_finalize() -> c_int;
@@ -4938,12 +4611,7 @@ unsafe extern "C" {
     pub fn MPI_T_cvar_write(handle: TCvarHandle, buf: *const c_void) -> c_int;
 
     /// `MPI_T_enum_get_info` (chapter tools.cvar).
-    pub fn MPI_T_enum_get_info(
-        enumtype: TEnum,
-        num: *mut c_int,
-        name: *mut c_char,
-        name_len: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_T_enum_get_info(enumtype: TEnum, num: *mut c_int, name: *mut c_char, name_len: *mut c_int) -> c_int;
 
     /// `MPI_T_enum_get_item` (chapter tools.cvar).
     pub fn MPI_T_enum_get_item(
@@ -4955,11 +4623,7 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_T_pvar_get_index` (chapter tools.pvar).
-    pub fn MPI_T_pvar_get_index(
-        name: *const c_char,
-        var_class: c_int,
-        pvar_index: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_T_pvar_get_index(name: *const c_char, var_class: c_int, pvar_index: *mut c_int) -> c_int;
 
     /// `MPI_T_pvar_get_info` (chapter tools.pvar).
     pub fn MPI_T_pvar_get_info(
@@ -4997,11 +4661,7 @@ unsafe extern "C" {
     pub fn MPI_T_pvar_read(session: TPvarSession, handle: TPvarHandle, buf: *mut c_void) -> c_int;
 
     /// `MPI_T_pvar_readreset` (chapter tools.pvar).
-    pub fn MPI_T_pvar_readreset(
-        session: TPvarSession,
-        handle: TPvarHandle,
-        buf: *mut c_void,
-    ) -> c_int;
+    pub fn MPI_T_pvar_readreset(session: TPvarSession, handle: TPvarHandle, buf: *mut c_void) -> c_int;
 
     /// `MPI_T_pvar_reset` (chapter tools.pvar).
     pub fn MPI_T_pvar_reset(session: TPvarSession, handle: TPvarHandle) -> c_int;
@@ -5019,21 +4679,13 @@ unsafe extern "C" {
     pub fn MPI_T_pvar_stop(session: TPvarSession, handle: TPvarHandle) -> c_int;
 
     /// `MPI_T_pvar_write` (chapter tools.pvar).
-    pub fn MPI_T_pvar_write(
-        session: TPvarSession,
-        handle: TPvarHandle,
-        buf: *const c_void,
-    ) -> c_int;
+    pub fn MPI_T_pvar_write(session: TPvarSession, handle: TPvarHandle, buf: *const c_void) -> c_int;
 
     /// `MPI_T_category_changed` (chapter tools.category).
     pub fn MPI_T_category_changed(update_number: *mut c_int) -> c_int;
 
     /// `MPI_T_category_get_categories` (chapter tools.category).
-    pub fn MPI_T_category_get_categories(
-        cat_index: c_int,
-        len: c_int,
-        indices: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_T_category_get_categories(cat_index: c_int, len: c_int, indices: *mut c_int) -> c_int;
 
     /// `MPI_T_category_get_cvars` (chapter tools.category).
     pub fn MPI_T_category_get_cvars(cat_index: c_int, len: c_int, indices: *mut c_int) -> c_int;
@@ -5105,16 +4757,10 @@ unsafe extern "C" {
     pub fn MPI_T_event_get_num(num_events: *mut c_int) -> c_int;
 
     /// `MPI_T_event_get_source` (chapter tools.event).
-    pub fn MPI_T_event_get_source(
-        event_instance: TEventInstance,
-        source_index: *mut c_int,
-    ) -> c_int;
+    pub fn MPI_T_event_get_source(event_instance: TEventInstance, source_index: *mut c_int) -> c_int;
 
     /// `MPI_T_event_get_timestamp` (chapter tools.event).
-    pub fn MPI_T_event_get_timestamp(
-        event_instance: TEventInstance,
-        event_timestamp: *mut Count,
-    ) -> c_int;
+    pub fn MPI_T_event_get_timestamp(event_instance: TEventInstance, event_timestamp: *mut Count) -> c_int;
 
     /// `MPI_T_event_handle_alloc` (chapter tools.event).
     pub fn MPI_T_event_handle_alloc(
@@ -5132,21 +4778,13 @@ unsafe extern "C" {
     ) -> c_int;
 
     /// `MPI_T_event_handle_get_info` (chapter tools.event).
-    pub fn MPI_T_event_handle_get_info(
-        event_registration: TEventRegistration,
-        info_used: *mut Info,
-    ) -> c_int;
+    pub fn MPI_T_event_handle_get_info(event_registration: TEventRegistration, info_used: *mut Info) -> c_int;
 
     /// `MPI_T_event_handle_set_info` (chapter tools.event).
-    pub fn MPI_T_event_handle_set_info(event_registration: TEventRegistration, info: Info)
-    -> c_int;
+    pub fn MPI_T_event_handle_set_info(event_registration: TEventRegistration, info: Info) -> c_int;
 
     /// `MPI_T_event_read` (chapter tools.event).
-    pub fn MPI_T_event_read(
-        event_instance: TEventInstance,
-        element_index: c_int,
-        buffer: *mut c_void,
-    ) -> c_int;
+    pub fn MPI_T_event_read(event_instance: TEventInstance, element_index: c_int, buffer: *mut c_void) -> c_int;
 
     /// `MPI_T_event_register_callback` (chapter tools.event).
     pub fn MPI_T_event_register_callback(

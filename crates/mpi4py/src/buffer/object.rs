@@ -156,11 +156,11 @@ impl Place {
 #[pymethods]
 impl Buffer {
     #[new]
-    #[pyo3(signature = (buf = None, /), text_signature = "(buf=..., /)")]
-    fn new(buf: Option<Given<'_, '_>>) -> PyResult<Self> {
-        match buf {
+    #[pyo3(signature = (buf = Given(None), /))]
+    fn new(buf: Given<'_, '_>) -> PyResult<Self> {
+        match buf.0 {
             None => Ok(Self::with(State::empty())),
-            Some(object) => Self::of(&object.0, Access::Read),
+            Some(object) => Self::of(&object, Access::Read),
         }
     }
 
@@ -391,13 +391,13 @@ impl Buffer {
     }
 }
 
-/// An argument that is given, be it `None`.
-struct Given<'a, 'py>(Borrowed<'a, 'py, PyAny>);
+/// An argument that may be left out; `None` is a value like others.
+struct Given<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Self(object))
+        Ok(Self(Some(object)))
     }
 }

@@ -4,11 +4,7 @@
 
 #![allow(non_snake_case, reason = "the names of the C functions")]
 
-#[allow(
-    unused_imports,
-    clippy::wildcard_imports,
-    reason = "what of it is needed varies"
-)]
+#[allow(unused_imports, clippy::wildcard_imports, reason = "what of it is needed varies")]
 use crate::counts::*;
 #[allow(unused_imports, reason = "what of it is needed varies")]
 use crate::errors;
@@ -830,7 +826,8 @@ export_missing! { MPI_Dist_graph_create PMPI_Dist_graph_create (comm_old: Comm, 
 export_missing! { MPI_Dist_graph_create_adjacent PMPI_Dist_graph_create_adjacent (comm_old: Comm, indegree: c_int, sources: *const c_int, sourceweights: *const c_int, outdegree: c_int, destinations: *const c_int, destweights: *const c_int, info: Info, reorder: c_int, comm_dist_graph: *mut Comm) Object::Comm(comm_old) }
 export_missing! { MPI_Dist_graph_neighbors PMPI_Dist_graph_neighbors (comm: Comm, maxindegree: c_int, sources: *mut c_int, sourceweights: *mut c_int, maxoutdegree: c_int, destinations: *mut c_int, destweights: *mut c_int) Object::Comm(comm) }
 export_missing! { MPI_Dist_graph_neighbors_count PMPI_Dist_graph_neighbors_count (comm: Comm, indegree: *mut c_int, outdegree: *mut c_int, weighted: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Topo_test PMPI_Topo_test (comm: Comm, status: *mut c_int) Object::Comm(comm) }
+export! { MPI_Topo_test PMPI_Topo_test (comm: Comm, status: *mut c_int) Object::Comm(comm) =>
+crate::comm::MPI_Topo_test(comm, status) }
 
 // group
 export! { MPI_Group_compare PMPI_Group_compare (group1: Group, group2: Group, result: *mut c_int) Object::Process =>
@@ -1065,7 +1062,8 @@ export_missing! { MPI_File_write_ordered_end PMPI_File_write_ordered_end (fh: Fi
 // dynproc.spawn
 export! { MPI_Comm_disconnect PMPI_Comm_disconnect (comm: *mut Comm) errors::comm_at(comm) =>
 crate::comm::MPI_Comm_disconnect(comm) }
-export_missing! { MPI_Comm_get_parent PMPI_Comm_get_parent (parent: *mut Comm) Object::Process }
+export! { MPI_Comm_get_parent PMPI_Comm_get_parent (parent: *mut Comm) Object::Process =>
+crate::comm::MPI_Comm_get_parent(parent) }
 export_missing! { MPI_Comm_spawn PMPI_Comm_spawn (command: *const c_char, argv: *mut *mut c_char, maxprocs: c_int, info: Info, root: c_int, comm: Comm, intercomm: *mut Comm, array_of_errcodes: *mut c_int) Object::Comm(comm) }
 export_missing! { MPI_Comm_spawn_multiple PMPI_Comm_spawn_multiple (count: c_int, array_of_commands: *mut *mut c_char, array_of_argv: *mut *mut *mut c_char, array_of_maxprocs: *const c_int, array_of_info: *const Info, root: c_int, comm: Comm, intercomm: *mut Comm, array_of_errcodes: *mut c_int) Object::Comm(comm) }
 
