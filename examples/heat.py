@@ -4,7 +4,7 @@
     mpiexec -n 4 python heat.py --decomp 2d --exchange isend --nx 600 --ny 400 --steps 2000
 
 The plate is a grid of ny x nx cells. Each rank owns a block of it, and a frame of one cell around the block: a copy of
-the neighbours' border cells, renewed before each step (the halo exchange). What is used of MPI, in the order of the run:
+the neighbours' border cells, renewed before each step (the halo exchange). What is used of MPI, in this order:
 
     Bcast                     the parameters, from rank 0 which read the command line
     Scatterv                  the blocks of the start picture; their sizes differ when the grid does not divide evenly

@@ -4,7 +4,7 @@
     python tests/python/run.py                                       # this Python and the mpiexec beside it
     python tests/python/run.py --python V/bin/python --mpiexec V/bin/mpiexec --ranks 2,4 test_p2p_modes -k ssend
 
-A test passes when it passes on all ranks. A file's job that hangs, or in which a rank fails or dies, is ended whole (the
+A test passes when it passes on all ranks. A file's job that hangs, or in which a rank fails or dies, is ended whole (a
 hang with a report where every rank was); the tests that were not reached yet are then run in a fresh job, so that one
 failure does not hide others. Files with `ALONE = True` run once, in one process: their tests start ranks themselves.
 """

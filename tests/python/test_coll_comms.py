@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from mpi4py import MPI
-
 from support import collectives as coll
 from support import data
 from support.case import Case, jitter, not_on

@@ -6,7 +6,6 @@ import unittest
 
 import numpy as np
 from mpi4py import MPI
-
 from support.case import Case, later, not_on, ours_only, ranks_at_least
 
 

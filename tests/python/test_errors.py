@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
-
 from support import data
-from support.case import Case, not_on, our_extension, ours_only, ranks_at_least
+from support.case import ERRORS_END_THE_JOB, Case, not_on, our_extension, ours_only, ranks_at_least
 
-SIZES = (1, 48, 49, 1000, 8192, 70_000, 1 << 20, 5 << 20)
+SIZES = (2, 48, 49, 1000, 8192, 70_000, 1 << 20, 5 << 20)
 
 
 class ErrorCase(Case):
     def tearDown(self) -> None:
         """Whatever was refused, the communicator is in order."""
-        outcome = getattr(self, "_outcome", None)
-        if outcome is None or outcome.success:
+        if not self.broken:
             room = data.Room(100)
             self.comm.Sendrecv(data.message(self.rank, 100), self.right, 9, room.bytes, self.left, 9)
             self.good(room.wrong(self.left, 100), "afterwards")
@@ -57,10 +55,23 @@ class Truncated(ErrorCase):
         self.receive_too_little(lambda room: self.comm.Recv(room.bytes, self.left, 1), late=True)
 
     def test_irecv_posted_late(self) -> None:
+        self.receive_too_little(lambda room: self.comm.Irecv(room.bytes, self.left, 1).Wait(), late=True)
+
+    @not_on("MPICH", "cuts small messages that came before the receive, without an error (5.0.2)")
+    def test_wildcards_posted_late(self) -> None:
+        self.receive_too_little(lambda room: self.comm.Recv(room.bytes, MPI.ANY_SOURCE, MPI.ANY_TAG), late=True)
         self.receive_too_little(lambda room: self.comm.Irecv(room.bytes, MPI.ANY_SOURCE, MPI.ANY_TAG).Wait(), late=True)
 
     def test_irecv_posted_before(self) -> None:
         self.receive_too_little(lambda room: None, late=False)
+
+    @not_on("Intel", "receives into nothing without an error")
+    def test_into_nothing(self) -> None:
+        for size in SIZES:
+            request = self.comm.Isend(data.message(1, size), self.right, 1)
+            with self.mpi_error(MPI.ERR_TRUNCATE):
+                self.comm.Recv(bytearray(), self.left, 1)
+            request.Wait()
 
     def test_sendrecv(self) -> None:
         for size in SIZES:
@@ -169,7 +180,7 @@ class Arguments(ErrorCase):
             for rank in (2**31, 2**80, -(2**40)):
                 with self.subTest(name), self.assertRaises(OverflowError):
                     call(rank)
-            for rank in ("0", 1.0, None, [0]):
+            for rank in ("0", None, [0], 1 + 0j):
                 with self.subTest(name, rank=rank), self.assertRaises(TypeError):
                     call(rank)
 
@@ -224,13 +235,19 @@ class Handles(ErrorCase):
             lambda: self.comm.Send([memory, 4, null], self.rank),
             lambda: self.comm.Recv([memory, 4, null], self.rank),
             lambda: self.comm.Bcast([memory, 4, null]),
-            lambda: self.comm.Allreduce([memory, 4, null], [memory.copy(), 4, null]),
             null.Get_size,
             null.Commit,
             lambda: MPI.Status().Get_count(null),
         ):
             with self.mpi_error(MPI.ERR_TYPE):
                 call()  # type: ignore[no-untyped-call]
+
+    @not_on("MPICH", "an assertion in it fails and ends the job")
+    @not_on("Intel", "an assertion in it fails and ends the job")
+    def test_null_datatype_in_a_reduction(self) -> None:
+        memory = [np.zeros(4, "i"), 4, MPI.DATATYPE_NULL]
+        with self.mpi_error(MPI.ERR_TYPE, MPI.ERR_OP):
+            self.comm.Allreduce(memory, memory)
 
     def test_freed_datatype(self) -> None:
         vector = MPI.INT.Create_vector(2, 1, 2).Commit()
@@ -336,6 +353,8 @@ class Counts(ErrorCase):
 
     def test_negative_in_vector_forms(self) -> None:
         n = self.size
+        if ERRORS_END_THE_JOB:
+            self.skipTest("this library ends the job at every error")
         with self.assertRaises((ValueError, MPI.Exception)):
             self.comm.Allgatherv(np.zeros(1), [np.zeros(n), [-1] * n, None, MPI.DOUBLE])
 
@@ -344,6 +363,7 @@ class Counts(ErrorCase):
             with self.assertRaises((TypeError, ValueError)):
                 self.comm.Allgatherv(np.zeros(1), [np.zeros(self.size), counts, None, MPI.DOUBLE])
 
+    @our_extension("the original takes it for no memory in some calls")
     def test_in_place_where_it_is_not_allowed(self) -> None:
         for call in (
             lambda: self.comm.Bcast(MPI.IN_PLACE),
@@ -389,16 +409,19 @@ class Handlers(ErrorCase):
             self.comm.Set_errhandler(handler)
             self.assertEqual(self.comm.Get_errhandler(), handler)
 
-    def test_dup_and_split_inherit(self) -> None:
+    def test_new_communicators_raise(self) -> None:
+        """mpi4py gives each new one the handler of `rc.errors`, whatever its parent has."""
         self.comm.Set_errhandler(MPI.ERRORS_ARE_FATAL)
         copy, part = self.comm.Dup(), self.comm.Split(0)
         self.comm.Set_errhandler(MPI.ERRORS_RETURN)
         for comm in (copy, part):
-            self.assertEqual(comm.Get_errhandler(), MPI.ERRORS_ARE_FATAL)
+            self.assertEqual(comm.Get_errhandler(), MPI.ERRORS_RETURN)
             comm.Free()
 
     def test_call_errhandler(self) -> None:
         """With ERRORS_RETURN nothing happens."""
+        if ERRORS_END_THE_JOB:
+            self.skipTest("this library ends the job at every error")
         self.comm.Call_errhandler(MPI.ERR_OTHER)
 
     def test_null_handler(self) -> None:
@@ -414,6 +437,8 @@ class Texts(ErrorCase):
         self.assertGreater(len(names), 50)
         for name in names:
             number = getattr(MPI, name)
+            if not 0 <= number < 200:
+                continue  # unknown to this library
             text = MPI.Get_error_string(number)
             self.assertTrue(text, name)
             self.assertEqual(MPI.Get_error_class(number), number, name)
@@ -442,6 +467,7 @@ class Texts(ErrorCase):
         self.assertIn(str(self.size + 1), texts[0])
         self.assertIn(str(self.size + 2), texts[1])
 
+    @ours_only("MPICH gives a text of arbitrary bytes")
     def test_unknown_code(self) -> None:
         with self.mpi_error(MPI.ERR_ARG):
             MPI.Get_error_string(2**31 - 1)

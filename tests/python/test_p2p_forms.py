@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
-
 from support import data
 from support.case import Case, later
 

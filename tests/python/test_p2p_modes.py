@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 from mpi4py import MPI
-
 from support import data
 from support.case import Case, jitter, later, ranks_at_least
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
-
 from support import data, objects
 from support.case import Case, jitter, our_extension, ranks_at_least
 

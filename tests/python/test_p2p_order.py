@@ -6,7 +6,6 @@ import unittest
 
 import numpy as np
 from mpi4py import MPI
-
 from support import data
 from support.case import Case, jitter, ranks_at_least
 

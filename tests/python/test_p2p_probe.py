@@ -7,7 +7,6 @@ import time
 import unittest
 
 from mpi4py import MPI
-
 from support import data
 from support.case import Case, jitter, not_on, ranks_at_least
 

@@ -7,7 +7,6 @@ import unittest
 
 import numpy as np
 from mpi4py import MPI
-
 from support import data
 from support.case import Case, jitter, later, our_extension, ours_only
 

@@ -87,13 +87,13 @@ pub(crate) fn wait_for<T>(what: Waiting, mut ready: impl FnMut(&mut Engine) -> O
     let policy = e.policy();
     let mut backoff = Backoff::new(policy);
     loop {
-        if e.progress() {
-            if let Some(value) = ready(&mut e) {
-                return Ok(value);
-            }
-            backoff.reset();
-        } else if let Some(value) = ready(&mut e) {
+        let moved = e.progress();
+        if let Some(value) = ready(&mut e) {
+            e.learn(true);
             return Ok(value);
+        }
+        if moved {
+            backoff.reset();
         }
         if backoff.looks() >= BLOCK_AFTER || e.contended() || backoff.step() != Step::Spin {
             return wait_long(e, backoff, what, &mut ready);
@@ -141,6 +141,7 @@ fn wait_long<T>(
         let mut guard = e.take().unwrap_or_else(lock);
         let moved = guard.progress();
         if let Some(value) = ready(&mut guard) {
+            guard.learn(backoff.spun());
             break Ok(value);
         }
         if moved {
@@ -277,6 +278,13 @@ pub(crate) fn poll<T>(look: impl FnOnce(&mut Engine) -> Result<Option<T>>) -> Re
 }
 
 impl Engine {
+    #[inline]
+    fn learn(&mut self, spun: bool) {
+        if let Some(world) = &mut self.world {
+            world.policy.learn(spun);
+        }
+    }
+
     #[inline]
     fn policy(&self) -> Policy {
         self.world.as_ref().map_or_else(Policy::default, |w| w.policy)

@@ -1,16 +1,11 @@
 //! A rank without an engine, for the tests of mpiexec and of joining a job: it takes its seat, passes
 //! through the states of MPI as told, and waits as the engine does. Usage: rank ACTION [ARGUMENT].
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for tests"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for tests")]
 
 use shm::job::Job;
 use shm::liveness;
 use shm::page::Seat;
-use shm::sync::Ordering;
 use std::process::{Command, exit};
 use std::thread::sleep;
 use std::time::Duration;
@@ -19,10 +14,8 @@ fn main() {
     let mut words = std::env::args().skip(1);
     let action = words.next().unwrap_or_default();
     let rest: Vec<String> = words.collect();
-    let number = rest
-        .first()
-        .and_then(|text| text.parse::<f64>().ok())
-        .unwrap_or(0.0);
+    let number = rest.first().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let second = rest.get(1).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
     let code = number as i32;
     let job = match shm::job::join() {
         Ok(job) => job,
@@ -62,11 +55,7 @@ fn main() {
             set(&job, Seat::Initialized);
             meet(&job);
             set(&job, Seat::Finalized);
-            sleep(Duration::from_secs_f64(
-                rest.get(1)
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or(0.0),
-            ));
+            sleep(Duration::from_secs_f64(second));
             println!("rank {} is through", job.rank);
             exit(code);
         }
@@ -86,18 +75,15 @@ fn main() {
         "raise" => {
             set(&job, Seat::Initialized);
             meet(&job);
-            job.segment
-                .rank_page(job.rank)
-                .identity
-                .0
-                .uncaught
-                .store(1, Ordering::Relaxed);
+            sleep(Duration::from_secs_f64(second));
+            liveness::note_uncaught(&job.segment, job.rank);
             eprintln!("Traceback (most recent call last):");
             for line in 0..20 {
                 eprintln!("  File \"rank{}.py\", line {line}, in f", job.rank);
                 sleep(Duration::from_millis(5));
             }
             eprintln!("ValueError: of rank {}", job.rank);
+            sleep(Duration::from_secs_f64(number));
             exit(1);
         }
         // A subprocess inherits the environment, and the descriptors that are left.
@@ -106,10 +92,7 @@ fn main() {
             let own = std::env::current_exe().unwrap_or_default();
             let output = Command::new(own).arg("who").output();
             match output {
-                Ok(output) => println!(
-                    "child: {}",
-                    String::from_utf8_lossy(&output.stdout).trim_end()
-                ),
+                Ok(output) => println!("child: {}", String::from_utf8_lossy(&output.stdout).trim_end()),
                 Err(error) => println!("child: {error}"),
             }
             set(&job, Seat::Finalized);

@@ -47,30 +47,18 @@ fn leftovers(supervisor: &mut Supervisor, sessions: &[Pid]) {
         reap_orphans(&supervisor.job);
         let alive: Vec<Pid> = proc::all()
             .into_iter()
-            .filter(|&pid| {
-                proc::stat(pid).is_some_and(|stat| stat.runs() && sessions.contains(&stat.session))
-            })
+            .filter(|&pid| proc::stat(pid).is_some_and(|stat| stat.runs() && sessions.contains(&stat.session)))
             .collect();
         let Some(&some) = alive.first() else { return };
         let age = begun.elapsed();
         if age >= LEFTOVERS || supervisor.went_wrong() {
             if !told {
                 let name = proc::name(some).unwrap_or_default();
-                let count = if alive.len() == 1 {
-                    "one process"
-                } else {
-                    "processes"
-                };
-                supervisor.job.output.say(&format!(
-                    "the ranks left {count} running ({name}, ...): ended"
-                ));
+                let count = if alive.len() == 1 { "one process" } else { "processes" };
+                supervisor.job.output.say(&format!("the ranks left {count} running ({name}, ...): ended"));
                 told = true;
             }
-            let signal = if age >= LEFTOVERS + TERM_TO_KILL {
-                libc::SIGKILL
-            } else {
-                libc::SIGTERM
-            };
+            let signal = if age >= LEFTOVERS + TERM_TO_KILL { libc::SIGKILL } else { libc::SIGTERM };
             for &pid in &alive {
                 process::signal(pid, signal);
             }

@@ -23,8 +23,7 @@ impl Guardian {
         let (read, write) = io::pipe()?;
         let key = key.to_owned();
         let watched = std::fs::File::from(read);
-        let pid =
-            process::fork_guardian(watched.as_fd(), c"oxmpi-guard", || watch(&watched, &key))?;
+        let pid = process::fork_guardian(watched.as_fd(), c"oxmpi-guard", || watch(&watched, &key))?;
         Ok(Self { pid, pipe: write })
     }
 

@@ -13,11 +13,7 @@
 //! One thread; everything waits in one `poll`. All calls to the system are in `shm::os`.
 
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for the command line"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
 mod cleanup;
 mod flags;
@@ -51,10 +47,7 @@ fn run() -> Result<i32, Refusal> {
             return Ok(0);
         }
         Wish::Version => {
-            println!(
-                "mpiexec (oxmpi) {}, for one machine",
-                env!("CARGO_PKG_VERSION")
-            );
+            println!("mpiexec (oxmpi) {}, for one machine", env!("CARGO_PKG_VERSION"));
             return Ok(0);
         }
         Wish::Run(args) => args,
@@ -62,10 +55,7 @@ fn run() -> Result<i32, Refusal> {
     let outer = shm::job::leave_outer_job();
     let own: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let plan = flags::plan::plan(&args, &own, &outer)?;
-    let failed = |error: shm::Error| Refusal {
-        text: error.text,
-        status: 1,
-    };
+    let failed = |error: shm::Error| Refusal { text: error.text, status: 1 };
     let job = start::start(plan).map_err(failed)?;
     Ok(supervise::Supervisor::new(job).run())
 }

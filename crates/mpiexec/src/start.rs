@@ -69,10 +69,7 @@ pub(crate) fn start(mut plan: Plan) -> Result<Job> {
     // Two pipes and two ends each, while a rank is being started.
     let files = process::raise_file_limit(u64::from(size) * 2 + 64);
     let segment = Segment::create(size)?;
-    segment
-        .header()
-        .launcher
-        .store(process::own_pid().cast_unsigned(), Ordering::Relaxed);
+    segment.header().launcher.store(process::own_pid().cast_unsigned(), Ordering::Relaxed);
     let key = format!("{:016x}", segment.key());
     process::adopt_orphans();
     let signals = Signals::catch(SIGNALS)?;
@@ -113,15 +110,9 @@ pub(crate) fn start(mut plan: Plan) -> Result<Job> {
                 process::spawn(&group.program, &inherit)
             });
             match started {
-                Ok(pid) => ranks.push(Rank {
-                    pid,
-                    exit: None,
-                    ended_by_us: false,
-                }),
+                Ok(pid) => ranks.push(Rank { pid, exit: None, ended_by_us: false }),
                 Err(error) => {
-                    refused = Some(Error::new(format!(
-                        "starting rank {rank} of {size}: {error}"
-                    )));
+                    refused = Some(Error::new(format!("starting rank {rank} of {size}: {error}")));
                     break 'groups;
                 }
             }
@@ -145,30 +136,17 @@ pub(crate) fn start(mut plan: Plan) -> Result<Job> {
 }
 
 /// What all ranks have in their environment to find the job.
-fn common_environment(
-    segment: &Segment,
-    key: &str,
-    lifeline: &OwnedFd,
-    size: u32,
-) -> Result<Vec<CString>> {
-    let pipe =
-        std::fs::metadata(format!("/proc/self/fd/{}", lifeline.as_raw_fd())).map_err(|cause| {
-            Error::new(format!(
-                "looking at the lifeline (is /proc there?): {cause}"
-            ))
-        })?;
+fn common_environment(segment: &Segment, key: &str, lifeline: &OwnedFd, size: u32) -> Result<Vec<CString>> {
+    let pipe = std::fs::metadata(format!("/proc/self/fd/{}", lifeline.as_raw_fd()))
+        .map_err(|cause| Error::new(format!("looking at the lifeline (is /proc there?): {cause}")))?;
     Ok(vec![
         entry(env::JOB, &format!("{}:{key}", segment.fd().as_raw_fd()))?,
         entry(env::SIZE, &size.to_string())?,
-        entry(
-            env::LIFELINE,
-            &format!("{}:{}", lifeline.as_raw_fd(), pipe.ino()),
-        )?,
+        entry(env::LIFELINE, &format!("{}:{}", lifeline.as_raw_fd(), pipe.ino()))?,
         entry(env::LAUNCHER, &process::own_pid().to_string())?,
     ])
 }
 
 fn entry(name: &str, value: &str) -> Result<CString> {
-    CString::new(format!("{name}={value}"))
-        .map_err(|_| Error::new(format!("a zero byte in {name}")))
+    CString::new(format!("{name}={value}")).map_err(|_| Error::new(format!("a zero byte in {name}")))
 }

@@ -54,22 +54,11 @@ impl Stdin {
             StdinTo::Nobody => false,
         };
         let null = File::open("/dev/null")?.into();
-        Ok(Self {
-            to,
-            null,
-            pump,
-            readers: Vec::new(),
-            ended: false,
-            place: None,
-        })
+        Ok(Self { to, null, pump, readers: Vec::new(), ended: false, place: None })
     }
 
     /// What `rank` gets.
-    pub(crate) fn connect<'a>(
-        &'a mut self,
-        rank: u32,
-        own: BorrowedFd<'a>,
-    ) -> shm::Result<End<'a>> {
+    pub(crate) fn connect<'a>(&'a mut self, rank: u32, own: BorrowedFd<'a>) -> shm::Result<End<'a>> {
         let reads = match self.to {
             StdinTo::All => true,
             StdinTo::Rank(reader) => reader == rank,
@@ -83,11 +72,7 @@ impl Stdin {
         }
         let (theirs, ours) = io::pipe()?;
         io::set_nonblocking(ours.as_fd());
-        self.readers.push(Reader {
-            pipe: ours,
-            queue: Vec::new(),
-            place: None,
-        });
+        self.readers.push(Reader { pipe: ours, queue: Vec::new(), place: None });
         Ok(End::Own(theirs))
     }
 
@@ -122,17 +107,12 @@ impl Stdin {
             let mut bytes = [0u8; 4096];
             match io::read(std::io::stdin().as_fd(), &mut bytes) {
                 Ok(0) => self.ended = true,
-                Ok(got) => self
-                    .readers
-                    .iter_mut()
-                    .for_each(|reader| reader.queue.extend_from_slice(&bytes[..got])),
+                Ok(got) => self.readers.iter_mut().for_each(|reader| reader.queue.extend_from_slice(&bytes[..got])),
                 // Sent to the background between the look and the read; else the terminal is gone.
                 Err(_) => self.ended = self.may_read(),
             }
         }
-        self.readers.retain_mut(|reader| {
-            reader.place.is_some_and(|place| !poll.ready(place)) || reader.flush()
-        });
+        self.readers.retain_mut(|reader| reader.place.is_some_and(|place| !poll.ready(place)) || reader.flush());
         if self.ended {
             // Whoever has taken everything sees the end now.
             self.readers.retain(|reader| !reader.queue.is_empty());

@@ -73,13 +73,7 @@ impl Supervisor {
     /// Returns mpiexec's exit status when nothing of the job is left.
     pub(crate) fn run(mut self) -> i32 {
         if let Some(error) = self.job.refused.take() {
-            self.conclude(
-                Verdict::CannotStart {
-                    text: error.text,
-                    status: 1,
-                },
-                false,
-            );
+            self.conclude(Verdict::CannotStart { text: error.text, status: 1 }, false);
         }
         while self.job.ranks.iter().any(|rank| rank.exit.is_none()) {
             self.turn(HEARTBEAT);
@@ -107,19 +101,8 @@ impl Supervisor {
             (true, false) => Some(stop.kill_at),
             (true, true) => None,
         });
-        let timeout = self
-            .job
-            .plan
-            .timeout
-            .map(|timeout| self.begun + timeout)
-            .filter(|_| self.verdict.is_none());
-        let deadlines = [
-            self.job.output.deadline(),
-            self.job.stdin.deadline(),
-            stop,
-            timeout,
-            Some(now + limit),
-        ];
+        let timeout = self.job.plan.timeout.map(|timeout| self.begun + timeout).filter(|_| self.verdict.is_none());
+        let deadlines = [self.job.output.deadline(), self.job.stdin.deadline(), stop, timeout, Some(now + limit)];
         let next = deadlines.into_iter().flatten().min().unwrap_or(now);
         self.poll.wait(Some(next.saturating_duration_since(now)));
 
@@ -171,10 +154,7 @@ impl Supervisor {
             let page = self.job.segment.rank_page(number);
             let finalized = page.seat() == Seat::Finalized;
             let in_traceback = page.identity.0.uncaught.load(Ordering::Relaxed) != 0;
-            if rank.exit.is_some()
-                || (finalized && stop.spare_finalized)
-                || (in_traceback && signal != libc::SIGKILL)
-            {
+            if rank.exit.is_some() || (finalized && stop.spare_finalized) || (in_traceback && signal != libc::SIGKILL) {
                 continue;
             }
             rank.ended_by_us = true;
@@ -194,20 +174,11 @@ impl Supervisor {
             None if urgent => now,
             None => now + GENTLE,
         };
-        let next = Stop {
-            term_at,
-            kill_at: term_at + TERM_TO_KILL,
-            termed: false,
-            killed: false,
-            spare_finalized,
-        };
+        let next = Stop { term_at, kill_at: term_at + TERM_TO_KILL, termed: false, killed: false, spare_finalized };
         self.stop = Some(match self.stop {
             // A more urgent reason has come.
             Some(stop) if !stop.termed && next.term_at < stop.term_at => next,
-            Some(stop) => Stop {
-                spare_finalized: stop.spare_finalized && spare_finalized,
-                ..stop
-            },
+            Some(stop) => Stop { spare_finalized: stop.spare_finalized && spare_finalized, ..stop },
             None => next,
         });
         self.keep_time();
@@ -243,13 +214,7 @@ impl Supervisor {
             Some((_, at)) if now < at + SAME_SIGNAL => {}
             Some(_) => {
                 self.insisted = true;
-                let stop = Stop {
-                    term_at: now,
-                    kill_at: now,
-                    termed: true,
-                    killed: true,
-                    spare_finalized: false,
-                };
+                let stop = Stop { term_at: now, kill_at: now, termed: true, killed: true, spare_finalized: false };
                 self.stop = Some(stop);
                 self.end_ranks(stop, libc::SIGKILL);
             }
@@ -291,32 +256,16 @@ impl Supervisor {
         let mut bytes = [0u8; Trouble::BYTES];
         while io::read(self.job.trouble.as_fd(), &mut bytes).is_ok_and(|got| got == bytes.len()) {
             let trouble = Trouble::from_bytes(bytes);
-            let rank = self
-                .job
-                .ranks
-                .iter()
-                .position(|rank| rank.pid == trouble.pid)
-                .unwrap_or(0);
+            let rank = self.job.ranks.iter().position(|rank| rank.pid == trouble.pid).unwrap_or(0);
             let mut before = 0;
             let name = self.job.plan.groups.iter().find_map(|group| {
                 before += group.ranks as usize;
                 (rank < before).then_some(group.name.as_str())
             });
             let cause = std::io::Error::from_raw_os_error(trouble.errno);
-            let what = if trouble.in_dir {
-                "its directory"
-            } else {
-                "it"
-            };
-            let text = format!(
-                "can not start '{}' (rank {rank}): {what}: {cause}",
-                name.unwrap_or("?")
-            );
-            let status = if trouble.errno == libc::ENOENT {
-                127
-            } else {
-                126
-            };
+            let what = if trouble.in_dir { "its directory" } else { "it" };
+            let text = format!("can not start '{}' (rank {rank}): {what}: {cause}", name.unwrap_or("?"));
+            let status = if trouble.errno == libc::ENOENT { 127 } else { 126 };
             self.conclude(Verdict::CannotStart { text, status }, true);
         }
     }
@@ -349,7 +298,15 @@ impl Supervisor {
 
     fn failed(&mut self, seen: Failure, urgent: bool) {
         // Another rank may have been noted before: one that aborted because this one died comes later.
-        let first = liveness::first_failed(&self.job.segment).unwrap_or(seen);
+        let mut first = liveness::first_failed(&self.job.segment).unwrap_or(seen);
+        // And one that raised an exception may be slower to end than those whom that brought down.
+        let raised = |rank| self.job.segment.rank_page(rank).identity.0.uncaught.load(Ordering::Relaxed) != 0;
+        if raised(first.rank)
+            && let Some(rank) = liveness::first_uncaught(&self.job.segment)
+            && let How::Exception(code) | How::Aborted(code) | How::Exited(code) = first.how
+        {
+            first = Failure { rank, how: How::Exception(code) };
+        }
         self.conclude(Verdict::Failed(first), urgent);
     }
 
@@ -379,16 +336,10 @@ impl Supervisor {
             Some(Verdict::Failed(failure)) => Some(failure.rank),
             _ => None,
         };
-        let ended = (0..)
-            .zip(&self.job.ranks)
-            .filter(|(number, rank)| rank.ended_by_us && Some(*number) != failed);
+        let ended = (0..).zip(&self.job.ranks).filter(|(number, rank)| rank.ended_by_us && Some(*number) != failed);
         let ended = u32::try_from(ended.count()).unwrap_or(u32::MAX);
         let status = self.verdict.as_ref().map_or(0, Verdict::status);
-        if let Some(sentence) = self
-            .verdict
-            .as_ref()
-            .and_then(|verdict| verdict.sentence(size, ended))
-        {
+        if let Some(sentence) = self.verdict.as_ref().and_then(|verdict| verdict.sentence(size, ended)) {
             self.job.output.say(&sentence);
         }
         while self.job.output.waits() && !self.insisted {

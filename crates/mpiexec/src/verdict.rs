@@ -27,6 +27,7 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(exit: Exit, seat: Seat, noted: Option<How>, uncaught: bool) -> Option<How> {
     match (noted, exit) {
         // A shell around the rank may hide its status, and the rank's own word is the more precise.
+        (Some(How::Aborted(code)), _) if uncaught && code != 0 => Some(How::Exception(code)),
         (Some(aborted @ How::Aborted(_)), _) => Some(aborted),
         (_, Exit::Signal(signal)) => Some(How::Signal(signal)),
         (_, Exit::Code(code)) if code != 0 && uncaught => Some(How::Exception(code)),
@@ -105,30 +106,12 @@ mod tests {
     #[test]
     fn every_bad_end_has_its_name() {
         use Seat::{Aborted, Empty, Finalized, Initialized};
-        assert_eq!(
-            judge(Exit::Code(3), Finalized, None, false),
-            Some(How::Exited(3))
-        );
-        assert_eq!(
-            judge(Exit::Code(1), Initialized, None, true),
-            Some(How::Exception(1))
-        );
-        assert_eq!(
-            judge(Exit::Code(0), Initialized, None, false),
-            Some(How::NotFinalized)
-        );
-        assert_eq!(
-            judge(Exit::Signal(11), Empty, None, false),
-            Some(How::Signal(11))
-        );
-        assert_eq!(
-            judge(Exit::Code(0), Aborted, Some(How::Aborted(7)), false),
-            Some(How::Aborted(7))
-        );
-        assert_eq!(
-            judge(Exit::Signal(9), Initialized, Some(How::Vanished), false),
-            Some(How::Signal(9))
-        );
+        assert_eq!(judge(Exit::Code(3), Finalized, None, false), Some(How::Exited(3)));
+        assert_eq!(judge(Exit::Code(1), Initialized, None, true), Some(How::Exception(1)));
+        assert_eq!(judge(Exit::Code(0), Initialized, None, false), Some(How::NotFinalized));
+        assert_eq!(judge(Exit::Signal(11), Empty, None, false), Some(How::Signal(11)));
+        assert_eq!(judge(Exit::Code(0), Aborted, Some(How::Aborted(7)), false), Some(How::Aborted(7)));
+        assert_eq!(judge(Exit::Signal(9), Initialized, Some(How::Vanished), false), Some(How::Signal(9)));
     }
 
     #[test]
@@ -159,10 +142,7 @@ mod tests {
                  1; the other rank was ended"
             )
         );
-        assert_eq!(
-            failed(0, How::Exited(3)).sentence(1, 0).as_deref(),
-            Some("rank 0 ended with exit code 3")
-        );
+        assert_eq!(failed(0, How::Exited(3)).sentence(1, 0).as_deref(), Some("rank 0 ended with exit code 3"));
         assert_eq!(Verdict::ReaderGone.sentence(4, 4), None);
     }
 }

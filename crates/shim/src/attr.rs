@@ -147,6 +147,15 @@ pub(crate) fn delete_all(object: Object) -> Result<()> {
     Ok(())
 }
 
+/// Ends all attributes of an object that goes whatever its delete functions say; the first error.
+pub(crate) fn drop_all(object: Object) -> Result<()> {
+    let mut outcome = Ok(());
+    while let Some(entry) = with(|e| object.attributes(e).map(Attributes::pop))? {
+        outcome = outcome.and(delete(object, &entry));
+    }
+    outcome
+}
+
 /// Calls the delete function of an entry that was taken out, and puts it back if that fails.
 fn end(object: Object, entry: Entry) -> Result<()> {
     delete(object, &entry).inspect_err(|_| {

@@ -25,6 +25,20 @@ fn arg_or_in_place(address: *const c_void, count: Count, datatype: Datatype) -> 
     if in_place(address) { Ok(None) } else { arg(address, count, datatype).map(Some) }
 }
 
+/// The standard forbids that both buffers are the same; MPI_IN_PLACE is for that.
+fn apart(send: Option<&Arg>, recv: &Arg) -> Result<()> {
+    match send {
+        Some(send) if std::ptr::eq(send.base, recv.base) && send.count > 0 && recv.count > 0 && !send.base.is_null() => {
+            Err(Error::new(
+                MPI_ERR_BUFFER,
+                "the send buffer and the receive buffer are the same memory: give MPI_IN_PLACE as the send buffer \
+                 (on the root of a Scatter, as the receive buffer)",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cold]
 fn misplaced(what: &str) -> Error {
     Error::new(MPI_ERR_BUFFER, format!("{what} can not be MPI_IN_PLACE here"))
@@ -296,7 +310,9 @@ pub(crate) unsafe fn MPI_Reduce(
         return Err(misplaced("the send buffer of a rank that is not the root"));
     }
     let recv = if at_root {
-        arg(recvbuf, count, datatype)?
+        let recv = arg(recvbuf, count, datatype)?;
+        apart(send.as_ref(), &recv)?;
+        recv
     } else {
         Arg { base: std::ptr::null_mut(), count: elements(count)?, datatype }
     };
@@ -309,9 +325,10 @@ macro_rules! reductions {
         pub(crate) unsafe fn $name(
             sendbuf: *const c_void, recvbuf: *mut c_void, count: Count, datatype: Datatype, op: Op, comm: Comm,
         ) -> Result<()> {
-            let send = arg_or_in_place(sendbuf, count, datatype)?;
+            let (send, recv) = (arg_or_in_place(sendbuf, count, datatype)?, arg(recvbuf, count, datatype)?);
+            apart(send.as_ref(), &recv)?;
             // SAFETY: the C caller's word for the buffers.
-            unsafe { coll::$engine(send, arg(recvbuf, count, datatype)?, op, comm) }
+            unsafe { coll::$engine(send, recv, op, comm) }
         }
     )*};
 }

@@ -35,11 +35,12 @@ pub(crate) unsafe fn MPI_Init_thread(
 
 pub(crate) unsafe fn MPI_Finalize() -> Result<()> {
     // Attributes of MPI_COMM_SELF are how libraries are told of the end; MPI may be used meanwhile.
+    let mut outcome = Ok(());
     if session::world_state() == (true, false) {
-        attr::delete_all(Object::Comm(MPI_COMM_SELF))?;
-        attr::delete_all(Object::Comm(MPI_COMM_WORLD))?;
+        outcome = outcome.and(attr::drop_all(Object::Comm(MPI_COMM_SELF)));
+        outcome = outcome.and(attr::drop_all(Object::Comm(MPI_COMM_WORLD)));
     }
-    session::end_world()
+    session::end_world().and(outcome)
 }
 
 pub(crate) unsafe fn MPI_Initialized(flag: *mut c_int) -> Result<()> {

@@ -74,12 +74,15 @@ impl Line {
 #[repr(C, align(64))]
 struct Done(AtomicU64);
 
-/// How many ranks still use the memory, and where its chunks are (0 = there are none).
+/// How many ranks still use the memory, and where its chunks are: 0 = not asked for yet,
+/// `NO_CHUNKS` = there is no memory for them. Set once, by whoever needs chunks first.
 #[repr(C, align(64))]
 struct Users {
     count: AtomicU32,
     chunks: AtomicU64,
 }
+
+const NO_CHUNKS: u64 = u64::MAX;
 
 /// The lines of a communicator.
 pub struct Places {
@@ -172,7 +175,8 @@ impl Places {
         if users.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             let chunks = users.chunks.load(Ordering::Relaxed);
             if let Ok(offset) = usize::try_from(chunks)
-                && offset != 0
+                && chunks != 0
+                && chunks != NO_CHUNKS
             {
                 self.segment.release(offset, chunks_bytes(self.ranks));
             }
@@ -202,17 +206,31 @@ fn chunks_bytes(ranks: u32) -> usize {
 }
 
 impl Chunks {
-    /// Makes the chunks that belong to `places`; their offset. They go with it.
-    pub fn create(segment: &'static Segment, places: &Places) -> Result<usize> {
-        let offset = segment.allocate(chunks_bytes(places.ranks))?;
-        places.users().chunks.store(offset as u64, Ordering::Relaxed);
-        Ok(offset)
-    }
-
-    /// Finds the chunks at `offset`.
-    pub fn attach(segment: &'static Segment, offset: usize, ranks: u32) -> Option<Self> {
-        let base = segment.at(offset, chunks_bytes(ranks))?;
-        Some(Self { base, ranks, bytes: chunk_bytes(ranks) })
+    /// The chunks that belong to `places`, made now if nobody has made them yet; none if there is no
+    /// memory for them, then and for good, so that all ranks decide alike. They go with the lines.
+    pub fn of(places: &Places) -> Option<Self> {
+        let segment = places.segment;
+        let word = &places.users().chunks;
+        // SYNC coll-chunks: whoever sees the offset may use the memory.
+        let mut offset = word.load(Ordering::Acquire);
+        if offset == 0 {
+            let made = segment.allocate(chunks_bytes(places.ranks)).map_or(NO_CHUNKS, |o| o as u64);
+            // SYNC coll-chunks: the memory was reserved before.
+            match word.compare_exchange(0, made, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => offset = made,
+                Err(theirs) => {
+                    if let Ok(own) = usize::try_from(made)
+                        && made != NO_CHUNKS
+                    {
+                        segment.release(own, chunks_bytes(places.ranks));
+                    }
+                    offset = theirs;
+                }
+            }
+        }
+        let offset = usize::try_from(offset).ok().filter(|o| *o != NO_CHUNKS as usize)?;
+        let base = segment.at(offset, chunks_bytes(places.ranks))?;
+        Some(Self { base, ranks: places.ranks, bytes: chunk_bytes(places.ranks) })
     }
 
     /// Bytes of one chunk.
@@ -253,14 +271,14 @@ mod tests {
         let make = || Places::create(segment, 2).expect("lines");
         let first = make();
         let places = Places::attach(segment, first, 2).expect("attach");
-        let chunks = Chunks::create(segment, &places).expect("chunks");
+        let chunks = Chunks::of(&places).expect("chunks").address(0, 0);
         places.leave();
         assert_ne!(make(), first);
         places.leave();
         let again = make();
         assert_eq!(again, first);
         let places = Places::attach(segment, again, 2).expect("attach");
-        assert_eq!(Chunks::create(segment, &places).expect("chunks"), chunks);
+        assert_eq!(Chunks::of(&places).expect("chunks").address(0, 0), chunks);
     }
 
     #[test]

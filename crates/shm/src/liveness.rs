@@ -191,6 +191,21 @@ fn fail(segment: &Segment, rank: u32, how: How) {
     segment.wake_everybody();
 }
 
+/// This rank has an uncaught exception and is going to end because of it. Others may fail because of
+/// that and end sooner: mpiexec asks for [`first_uncaught`] before it blames them.
+pub fn note_uncaught(segment: &Segment, rank: u32) {
+    let flag = &segment.rank_page(rank).identity.0.uncaught;
+    flag.store(1, Ordering::Relaxed);
+    let first = &segment.header().uncaught;
+    // Losing the race is fine: somebody else was first.
+    let _ = first.compare_exchange(0, rank + 1, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// The rank whose uncaught exception was noted first.
+pub fn first_uncaught(segment: &Segment) -> Option<u32> {
+    segment.header().uncaught.load(Ordering::Relaxed).checked_sub(1)
+}
+
 /// The rank whose failure was noted first. Costs one load when there is none.
 #[inline]
 pub fn first_failed(segment: &Segment) -> Option<Failure> {
@@ -342,6 +357,15 @@ mod tests {
                 how: How::NotFinalized
             })
         );
+    }
+
+    #[test]
+    fn the_first_uncaught_exception_is_remembered() {
+        let segment = Segment::create(3).expect("segment");
+        assert_eq!(first_uncaught(&segment), None);
+        note_uncaught(&segment, 2);
+        note_uncaught(&segment, 0);
+        assert_eq!(first_uncaught(&segment), Some(2));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Header {
     // -- fields for the launcher --
     /// How many ranks ended without `MPI_Finalize`, failed or not (see `liveness`).
     pub(crate) gone: AtomicU32,
+    /// 1 + the rank that noted an uncaught exception first (see `liveness::note_uncaught`).
+    pub(crate) uncaught: AtomicU32,
     /// The arena's state (see `arena`).
     pub(crate) arena: Line<crate::arena::State>,
 }

@@ -1,1 +1,1 @@
-"""What the Python tests share: `case` (base class and marks), `data` (bytes to send), `rank` (runs a file on a rank)."""
+"""Shared by the Python tests; README.md in the folder above says what is where."""

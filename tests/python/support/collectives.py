@@ -120,7 +120,7 @@ def alltoall(case: Case, call: Call) -> None:
     _blocks_wrong(case, call, room, [(source, comm.rank) for source in call.others])
 
 
-# -- v-variants: blocks of different sizes, some empty, with gaps between them, not in the order of the ranks -----------
+# -- v-variants: blocks of different sizes, some empty, with gaps between them, not in the order of the ranks ----------
 
 
 class Layout(NamedTuple):

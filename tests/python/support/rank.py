@@ -99,6 +99,7 @@ class Collector(unittest.TestResult):
                     time.sleep(1)
 
     def failed(self, test: unittest.TestCase, error: Any) -> None:
+        test.broken = True  # type: ignore[attr-defined]  # for Case.tearDown, which comes after this
         text = self._exc_info_to_string(error, test).strip()  # type: ignore[attr-defined]  # leaves unittest's frames out
         self.result, self.text = "fail", f"{self.text}\n{text}".strip()
         if not hasattr(test, "_testMethodName"):
@@ -113,6 +114,7 @@ class Collector(unittest.TestResult):
             self.failed(test, error)
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        test.broken = True  # type: ignore[attr-defined]
         self.result, self.text = "skip", reason
         if not hasattr(test, "_testMethodName"):
             self.end(name_of(test))

@@ -99,7 +99,7 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
         return Ok(());
     }
     let mut state = enter(core, call)?;
-    let Some((area, chunk)) = state.area_with_chunks(core, call)? else {
+    let Some((area, chunk)) = state.area_with_chunks() else {
         return by_messages(core, outgoing, incoming, call, &vec![true; core.size() as usize], true);
     };
     let step = area.step(call, 0);

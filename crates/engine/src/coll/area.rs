@@ -6,12 +6,12 @@
 //! small piece:  Counts            users: how many ranks still use the area
 //!               Line  x DEPTH     of rank 0, then of rank 1, ...   (stamp and 56 bytes)
 //!               Done              of rank 0, rank 1, ...
-//! large piece:  chunk x DEPTH     of rank 0, then of rank 1, ...   (made at first need)
+//! large piece:  chunk x DEPTH     of rank 0, then of rank 1, ...   (made by whoever needs it first)
 //! ```
 //!
 //! A place is used again DEPTH steps later: its writer first makes sure that every rank is done
 //! with the old step (`done`, or the knowledge that everybody has come to a later step).
-//! The two pieces are made by rank 0 of the communicator, which tells the others with a message.
+//! The small piece is made by rank 0 of the communicator, which tells the others with a message.
 
 use super::internal;
 use crate::comm::CommCore;
@@ -22,6 +22,7 @@ use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_OTHER};
 use shm::page::RankPage;
 use shm::sync::{Ordering, fence};
 use shm::{Segment, coll as layout};
+use std::cell::OnceCell;
 
 pub(super) use layout::{DEPTH, LINE_BYTES};
 
@@ -35,8 +36,8 @@ pub(super) struct Area {
     next: u64,
     /// Every rank is known to be done with all steps below.
     all_done: u64,
-    /// The chunks; outer none = not asked for yet, inner none = no memory for them.
-    chunks: Option<Option<layout::Chunks>>,
+    /// The chunks, once they were asked for; none = no memory for them.
+    chunks: OnceCell<Option<layout::Chunks>>,
 }
 
 /// One step of a collective.
@@ -63,20 +64,17 @@ impl Area {
             context: core.context,
             next: 0,
             all_done: 0,
-            chunks: None,
+            chunks: OnceCell::new(),
         }))
     }
 
-    /// Bytes of a chunk; 0 if there is no memory for chunks. Asked for by all ranks in the same
-    /// step, since rank 0 makes them.
-    pub(super) fn chunk_bytes(&mut self, core: &CommCore, call: Call) -> Result<usize> {
-        if self.chunks.is_none() {
-            let ranks = core.size();
-            let places = &self.places;
-            let made = agree(core, call, |segment| layout::Chunks::create(segment, places))?;
-            self.chunks = Some(made.and_then(|(segment, offset)| layout::Chunks::attach(segment, offset, ranks)));
-        }
-        Ok(self.chunks.as_ref().and_then(Option::as_ref).map_or(0, layout::Chunks::bytes))
+    fn chunks(&self) -> Option<&layout::Chunks> {
+        self.chunks.get_or_init(|| layout::Chunks::of(&self.places)).as_ref()
+    }
+
+    /// Bytes of a chunk; 0 if there is no memory for chunks, which all ranks then find alike.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.chunks().map_or(0, layout::Chunks::bytes)
     }
 
     /// Begins the next step. `root` is the rooted collective's root.
@@ -151,8 +149,7 @@ impl Area {
     /// The address of `rank`'s chunk in `step`.
     #[inline]
     pub(super) fn chunk_of(&self, step: Step, rank: u32) -> Result<*mut u8> {
-        let chunks = self.chunks.as_ref().and_then(Option::as_ref);
-        chunks
+        self.chunks()
             .map(|c| c.address(rank, step.number))
             .ok_or_else(|| Error::new(MPI_ERR_OTHER, "a collective uses chunks that were not made"))
     }

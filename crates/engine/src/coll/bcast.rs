@@ -1,6 +1,6 @@
 //! Barrier and broadcast.
 
-use super::area::LINE_BYTES;
+use super::area::{Area, LINE_BYTES};
 use super::buffers::Arg;
 use super::{State, check_root, core_of, enter, internal, too_long};
 use crate::comm::CommCore;
@@ -50,7 +50,7 @@ pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
     let root = check_root(&core, root)?;
     // SAFETY: the caller vouches for the buffer.
     let target = unsafe { buffer.target() }?;
-    if core.size() == 1 || target.len == 0 {
+    if core.size() == 1 {
         return Ok(());
     }
     let mut state = enter(&core, Call::Bcast)?;
@@ -62,6 +62,9 @@ pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
     Ok(())
 }
 
+/// The root says in each line how many bytes there are in all, so that a rank that expects another
+/// number gets its error and the communicator stays in order.
+///
 /// # Safety
 /// `bytes` is valid for `len` bytes, for reads on the root and writes elsewhere.
 pub(super) unsafe fn bcast_bytes(
@@ -72,45 +75,61 @@ pub(super) unsafe fn bcast_bytes(
     root: u32,
     call: Call,
 ) -> Result<()> {
-    if len <= LINE_BYTES
-        && let Some(area) = state.area()
-    {
-        let step = area.step(call, root);
-        if core.rank == root {
-            // SAFETY: the caller vouches for the bytes.
-            unsafe { area.publish_line(step, bytes, len) }?;
-        } else {
-            let line = area.await_line(step, root)?;
-            expect_len(call, root, line.len, len)?;
-            // SAFETY: both ranges have `len` bytes, which is at most a line's.
-            unsafe { crate::copy::copy(bytes, line.payload, len) };
-        }
-        area.finish(step, false);
-        return Ok(());
-    }
-    let Some((area, chunk)) = state.area_with_chunks(core, call)? else {
+    let chunk = match state.area() {
+        None => 0,
+        Some(_) if len <= LINE_BYTES => LINE_BYTES,
+        Some(area) => area.chunk_bytes(),
+    };
+    let Some(area) = state.area().filter(|_| chunk > 0) else {
         // SAFETY: the caller vouches for the bytes.
         return unsafe { bcast_messages(core, bytes, len, root, call) };
     };
+    if core.rank != root {
+        // SAFETY: the caller vouches for the bytes.
+        return unsafe { bcast_receive(area, bytes, len, root, call) };
+    }
+    if len <= LINE_BYTES {
+        let step = area.step(call, root);
+        // SAFETY: the caller vouches for the bytes.
+        unsafe { area.publish_line(step, bytes, len) }?;
+        area.finish(step, false);
+        return Ok(());
+    }
     let mut at = 0;
     while at < len {
         let part = chunk.min(len - at);
         let step = area.step(call, root);
-        if core.rank == root {
-            let place = area.chunk(step)?;
-            // SAFETY: a chunk has room for `part` bytes, and the caller vouches for the source.
-            unsafe { crate::copy::copy(place, bytes.add(at), part) };
-            area.publish_chunk(step, part, 0);
-        } else {
-            let line = area.await_line(step, root)?;
-            expect_len(call, root, line.len, part)?;
-            // SAFETY: as above, the other way.
-            unsafe { crate::copy::copy(bytes.add(at), area.chunk_of(step, root)?, part) };
-        }
+        let place = area.chunk(step)?;
+        // SAFETY: a chunk has room for `part` bytes, and the caller vouches for the source.
+        unsafe { crate::copy::copy(place, bytes.add(at), part) };
+        area.publish_chunk(step, part, len as u64);
         area.finish(step, false);
         at += part;
     }
     Ok(())
+}
+
+/// # Safety
+/// `bytes` is valid for writes of `len` bytes.
+unsafe fn bcast_receive(area: &mut Area, bytes: *mut u8, len: usize, root: u32, call: Call) -> Result<()> {
+    let mut at = 0;
+    loop {
+        let step = area.step(call, root);
+        let line = area.await_line(step, root)?;
+        let in_line = line.note == 0;
+        let total = if in_line { line.len } else { line.note as usize };
+        let room = len.saturating_sub(at).min(line.len);
+        let from = if in_line { line.payload } else { area.chunk_of(step, root)?.cast_const() };
+        if room > 0 {
+            // SAFETY: line or chunk hold `line.len` bytes, the result has room for `room` more.
+            unsafe { crate::copy::copy(bytes.add(at), from, room) };
+        }
+        area.finish(step, false);
+        at += line.len;
+        if at >= total {
+            return if total == len { Ok(()) } else { Err(too_long(call, root, total, len)) };
+        }
+    }
 }
 
 pub(super) fn expect_len(call: Call, rank: u32, sent: usize, room: usize) -> Result<()> {

@@ -17,7 +17,7 @@ use mpi_abi::{Comm, Datatype};
 use std::ffi::c_int;
 
 /// Note in a line: the bytes are in the chunk.
-const IN_CHUNK: u64 = 1;
+pub(super) const IN_CHUNK: u64 = 1;
 /// Note in a line: the bytes come, or are to be sent, as a message.
 pub(super) const BY_MESSAGE: u64 = 2;
 
@@ -121,9 +121,7 @@ unsafe fn gather_any(
         return recv.as_ref().map_or(Ok(()), own);
     }
     let mut state = enter(core, call)?;
-    // A rank that has more than a line's bytes needs to know whether there are chunks; the
-    // question is answered by a message, so all must ask: in the first gather, whatever its size.
-    let Some((area, chunk)) = state.area_with_chunks(core, call)? else {
+    let Some((area, chunk)) = state.area_with_chunks() else {
         // SAFETY: the caller vouches for the buffers.
         return unsafe { gather_messages(source, recv.as_ref(), root, core, call) };
     };
@@ -290,7 +288,7 @@ unsafe fn scatter_any(
         let mut state = enter(core, call)?;
         let rest: usize = others(core).map(|r| layout.len(r)).sum();
         let mut messages = true;
-        if let Some((area, chunk)) = state.area_with_chunks(core, call)? {
+        if let Some((area, chunk)) = state.area_with_chunks() {
             let step = area.step(call, root);
             let place = area.chunk(step)?;
             let table = ranks * 8;
@@ -325,7 +323,7 @@ unsafe fn scatter_any(
     let Some(target) = target else { return Ok(()) };
     let mut state = enter(core, call)?;
     let mut messages = true;
-    if let Some((area, _)) = state.area_with_chunks(core, call)? {
+    if let Some((area, _)) = state.area_with_chunks() {
         let step = area.step(call, root);
         let line = area.await_line(step, root)?;
         if line.note == IN_CHUNK {
@@ -417,7 +415,7 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
         area.finish(step, true);
         return Ok(());
     }
-    let Some((area, chunk)) = state.area_with_chunks(core, call)? else {
+    let Some((area, chunk)) = state.area_with_chunks() else {
         for root in 0..core.size() {
             // Each block in turn, from its owner.
             let (at, count) = layout.place(root);

@@ -80,10 +80,10 @@ impl State {
     }
 
     /// The area, and the size of its chunks, made now if need be; none if there is no memory.
-    fn area_with_chunks(&mut self, core: &CommCore, call: Call) -> Result<Option<(&mut Area, usize)>> {
-        let Some(area) = self.area.as_mut().and_then(Option::as_mut) else { return Ok(None) };
-        let bytes = area.chunk_bytes(core, call)?;
-        Ok((bytes > 0).then_some((area, bytes)))
+    fn area_with_chunks(&mut self) -> Option<(&mut Area, usize)> {
+        let area = self.area.as_mut().and_then(Option::as_mut)?;
+        let bytes = area.chunk_bytes();
+        (bytes > 0).then_some((area, bytes))
     }
 }
 

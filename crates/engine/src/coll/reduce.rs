@@ -103,7 +103,7 @@ pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Res
             return prefix(&job, &core, recv.base, everything, None, op, send, recv);
         }
         let mut state = enter(&core, job.call)?;
-        match state.area_with_chunks(&core, job.call)? {
+        match state.area_with_chunks() {
             Some((area, chunk)) => segmented(&job, &core, area, chunk, recv.base),
             None => {
                 drop(state);
@@ -190,7 +190,7 @@ unsafe fn prefix(
         area.finish(step, root.is_none());
         return Ok(());
     }
-    let Some((area, chunk)) = state.area_with_chunks(core, job.call)? else {
+    let Some((area, chunk)) = state.area_with_chunks() else {
         drop(state);
         // SAFETY: the caller vouches for the buffers.
         return unsafe { plainly(job.call, core, send, recv, op, want) };

@@ -77,12 +77,7 @@ impl Type {
     pub fn contents(&self) -> Result<Contents> {
         let mut c = Collect { large: self.large, contents: Contents::default() };
         match &self.call {
-            Call::Basic(_) | Call::Pair { named: Some(_), .. } => {}
-            Call::Pair { value, index, .. } => {
-                for basic in [value, index] {
-                    c.of(&Arc::new(Self::from_basic(basic)));
-                }
-            }
+            Call::Basic(_) | Call::Pair { .. } => {}
             Call::F90 { p, r, combiner, .. } => {
                 if *combiner != mpi_abi::consts::MPI_COMBINER_F90_INTEGER {
                     c.int(*p);

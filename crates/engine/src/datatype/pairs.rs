@@ -2,7 +2,7 @@
 //! section 6.9.4), and the types that Fortran's kinds select (section 19.1.9). None of them is ever
 //! freed; `table` keeps one of each.
 
-use super::basic::{Basic, Group, Repr};
+use super::basic::Basic;
 use super::build::value;
 use super::plan::{List, Plan};
 use super::signature::Signature;
@@ -39,7 +39,7 @@ impl Type {
     pub(super) fn pair_of(
         value: &'static Basic,
         index: &'static Basic,
-        named: Option<(Datatype, &'static str)>,
+        named: (Datatype, &'static str),
     ) -> Self {
         let align = value.repr.align().max(index.repr.align());
         let at = value.size().next_multiple_of(index.repr.align());
@@ -63,14 +63,6 @@ impl Type {
     pub(super) fn f90(combiner: c_int, p: c_int, r: c_int) -> Result<Self> {
         f90_basic(combiner, p, r).map(|basic| value(basic).made_by(Call::F90 { combiner, p, r, basic }))
     }
-}
-
-/// Whether there can be a pair of these (MPI_Type_get_value_index gives no type if not).
-pub(super) fn can_pair(value: &Basic, index: &Basic) -> bool {
-    use Group::{CInteger, FInteger, Float, Multi};
-    let integer = |b: &Basic| matches!(b.group, CInteger | FInteger | Multi) && b.repr != Repr::I128;
-    let named = NAMED.iter().any(|n| n.2 == value.handle && n.3 == index.handle);
-    named || ((integer(value) || value.group == Float) && integer(index))
 }
 
 /// What gfortran selects on this platform: the smallest kind that has `p` decimal digits and an
@@ -116,7 +108,7 @@ mod tests {
         struct ShortInt(i16, c_int);
         let pair = |value, index| {
             let (value, index) = (Basic::of(value).expect("basic"), Basic::of(index).expect("basic"));
-            Type::pair_of(value, index, None)
+            Type::pair_of(value, index, (consts::MPI_2INT, "any"))
         };
         let double_int = pair(consts::MPI_DOUBLE, consts::MPI_INT);
         assert_eq!((double_int.size(), double_int.extent() as usize), (12, size_of::<DoubleInt>()));

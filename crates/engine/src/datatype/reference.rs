@@ -18,6 +18,8 @@ use std::sync::Arc;
 struct Map {
     data: Vec<(i64, &'static Basic)>,
     marks: Vec<(i64, i64)>,
+    /// Ends of the parts, each with the epsilon of its own extent.
+    ends: Vec<i64>,
 }
 
 impl Map {
@@ -30,7 +32,8 @@ impl Map {
         if let Some(lb) = self.marks.iter().map(|m| m.0).min() {
             return (lb, self.marks.iter().map(|m| m.1).max().unwrap_or(lb));
         }
-        let (lb, mut ub) = self.true_bounds();
+        let (lb, ub) = self.true_bounds();
+        let mut ub = self.ends.iter().copied().fold(ub, i64::max);
         let align = self.data.iter().map(|d| d.1.repr.align()).max().unwrap_or(1) as i64;
         while (ub - lb) % align != 0 {
             ub += 1;
@@ -55,13 +58,16 @@ impl Map {
                 let at = at + j * of.extent();
                 all.data.extend(of.data.iter().map(|d| (d.0 + at, d.1)));
                 all.marks.extend(of.marks.iter().map(|m| (m.0 + at, m.1 + at)));
+                if !of.data.is_empty() && of.marks.is_empty() {
+                    all.ends.push(of.bounds().1 + at);
+                }
             }
         }
         all
     }
 
     fn resized(&self, lb: i64, extent: i64) -> Self {
-        Self { data: self.data.clone(), marks: vec![(lb, lb + extent)] }
+        Self { data: self.data.clone(), marks: vec![(lb, lb + extent)], ends: vec![] }
     }
 }
 
@@ -85,7 +91,7 @@ enum Made {
 impl Made {
     fn map(&self) -> Map {
         match self {
-            Self::Basic(i) => Map { data: vec![(0, &BASICS[*i])], marks: vec![] },
+            Self::Basic(i) => Map { data: vec![(0, &BASICS[*i])], marks: vec![], ends: vec![] },
             Self::Dup(of) => of.map(),
             Self::Contiguous(n, of) => Map::of_blocks([(0, *n, &of.map())]),
             Self::Vector(n, len, stride, of) => {
@@ -367,7 +373,7 @@ fn check_darray(gsizes: &[i64], kinds: &[(usize, i64, i64)], fortran: bool) -> R
             places[i] = i64::from(rest % dims[i][2]);
             rest /= dims[i][2];
         }
-        let mut map = Map { data: vec![(0, &BASICS[2])], marks: vec![] };
+        let mut map = Map { data: vec![(0, &BASICS[2])], marks: vec![], ends: vec![] };
         let order: Vec<usize> = if fortran { (0..dims.len()).collect() } else { (0..dims.len()).rev().collect() };
         for i in order {
             let [kind, arg, p] = dims[i];

@@ -4,7 +4,7 @@
 
 use super::basic::{BASICS, Basic, match_size};
 use super::contents::Contents;
-use super::pairs::{NAMED, can_pair};
+use super::pairs::NAMED;
 use super::types::{Call, Type};
 use crate::error::{Error, Result};
 use crate::handle::{HandleTable, Kind};
@@ -26,20 +26,14 @@ struct Entry {
     committed: bool,
 }
 
-/// What a type that is never freed was asked for by.
-#[derive(PartialEq, Eq, Hash)]
-enum Permanent {
-    Pair(Datatype, Datatype),
-    F90(c_int, c_int, c_int),
-}
-
 /// All types of the process.
 pub struct TypeTable {
     predefined: Box<[Option<Arc<Type>>]>,
     /// Sizes of those predefined types whose elements lie in memory without holes, 0 for others.
     sizes: Box<[u8; PREDEFINED]>,
     made: HandleTable<Entry>,
-    permanent: HashMap<Permanent, Datatype>,
+    /// Types of Fortran kinds by combiner, p and r: one of each, never freed.
+    kinds: HashMap<(c_int, c_int, c_int), Datatype>,
 }
 
 impl Default for TypeTable {
@@ -64,10 +58,10 @@ impl TypeTable {
         }
         for (handle, name, value, index) in NAMED {
             if let (Some(value), Some(index)) = (Basic::of(*value), Basic::of(*index)) {
-                add(*handle, Type::pair_of(value, index, Some((*handle, name))));
+                add(*handle, Type::pair_of(value, index, (*handle, name)));
             }
         }
-        Self { predefined, sizes, made: HandleTable::new(Kind::Datatype), permanent: HashMap::new() }
+        Self { predefined, sizes, made: HandleTable::new(Kind::Datatype), kinds: HashMap::new() }
     }
 
     /// The size of a predefined type without holes: all that most messages need to know.
@@ -169,35 +163,24 @@ impl TypeTable {
         }
     }
 
-    /// The type of pairs of these two, or MPI_DATATYPE_NULL if there is none
-    /// (MPI_Type_get_value_index).
-    pub fn pair(&mut self, value: Datatype, index: Datatype) -> Result<Datatype> {
-        let (Some(v), Some(i)) = (self.get(value)?.basic(), self.get(index)?.basic()) else {
-            return Ok(MPI_DATATYPE_NULL);
-        };
-        if let Some(named) = NAMED.iter().find(|n| n.2 == value && n.3 == index) {
-            return Ok(named.0);
-        }
-        if !can_pair(v, i) {
-            return Ok(MPI_DATATYPE_NULL);
-        }
-        Ok(self.permanent(Permanent::Pair(value, index), || Type::pair_of(v, i, None)))
+    /// The type of pairs of these two, or MPI_DATATYPE_NULL (MPI_Type_get_value_index). The standard
+    /// lets a library have unnamed ones; no other has them, and mpi4py 4.1 cannot take them apart.
+    pub fn pair(&self, value: Datatype, index: Datatype) -> Result<Datatype> {
+        self.get(value)?;
+        self.get(index)?;
+        let named = NAMED.iter().find(|n| n.2 == value && n.3 == index);
+        Ok(named.map_or(MPI_DATATYPE_NULL, |n| n.0))
     }
 
     /// The type of Fortran's kind (p, r).
     pub fn f90(&mut self, combiner: c_int, p: c_int, r: c_int) -> Result<Datatype> {
-        let kind = Type::f90(combiner, p, r)?;
         let p = if combiner == MPI_COMBINER_F90_INTEGER { MPI_UNDEFINED } else { p };
-        Ok(self.permanent(Permanent::F90(combiner, p, r), || kind))
-    }
-
-    fn permanent(&mut self, key: Permanent, make: impl FnOnce() -> Type) -> Datatype {
-        if let Some(handle) = self.permanent.get(&key) {
-            return *handle;
+        if let Some(handle) = self.kinds.get(&(combiner, p, r)) {
+            return Ok(*handle);
         }
-        let handle = self.insert_arc(Arc::new(make()), true);
-        self.permanent.insert(key, handle);
-        handle
+        let handle = self.insert_arc(Arc::new(Type::f90(combiner, p, r)?), true);
+        self.kinds.insert((combiner, p, r), handle);
+        Ok(handle)
     }
 
     /// The predefined type of a class and size (MPI_Type_match_size).
@@ -225,15 +208,12 @@ impl TypeTable {
         if let Some(handle) = kind.predefined_handle() {
             return handle;
         }
-        let key = match kind.call {
-            Call::Pair { value, index, .. } => Permanent::Pair(value.handle, index.handle),
-            Call::F90 { combiner, p, r, .. } => Permanent::F90(combiner, p, r),
-            _ => return self.insert_arc(kind.clone(), false),
-        };
-        match self.permanent.get(&key) {
-            Some(handle) => *handle,
-            None => self.insert_arc(kind.clone(), true),
+        if let Call::F90 { combiner, p, r, .. } = kind.call
+            && let Some(handle) = self.kinds.get(&(combiner, p, r))
+        {
+            return *handle;
         }
+        self.insert_arc(kind.clone(), false)
     }
 
     /// Types that the user made and has not freed (for leak reports).
@@ -260,7 +240,7 @@ fn uncommitted(kind: &Type) -> Error {
 mod tests {
     use super::*;
     use mpi_abi::consts::{
-        MPI_2INT, MPI_COMBINER_CONTIGUOUS, MPI_COMBINER_DUP, MPI_COMBINER_F90_REAL, MPI_COMBINER_VALUE_INDEX, MPI_DOUBLE,
+        MPI_2INT, MPI_COMBINER_CONTIGUOUS, MPI_COMBINER_DUP, MPI_COMBINER_F90_REAL, MPI_DOUBLE,
         MPI_DOUBLE_INT, MPI_FLOAT, MPI_INT, MPI_SHORT, MPI_TYPECLASS_REAL,
     };
 
@@ -317,11 +297,11 @@ mod tests {
         assert_eq!(types.f90(MPI_COMBINER_F90_REAL, 6, 30), Ok(real));
         assert!(types.is_committed(real) && types.free(real).is_err());
         assert_eq!(types.contents(real).map(|c| c.0.integers), Ok(vec![6, 30]));
-        let pair = types.pair(MPI_DOUBLE, MPI_SHORT).expect("pair");
-        assert_eq!(types.pair(MPI_DOUBLE, MPI_SHORT), Ok(pair));
-        assert_eq!(types.get(pair).map(|t| t.combiner()), Ok(MPI_COMBINER_VALUE_INDEX));
-        assert_eq!(types.contents(pair).map(|c| c.1), Ok(vec![MPI_DOUBLE, MPI_SHORT]));
+        let of_real = Type::contiguous(2, &types.get(real).expect("known").clone()).expect("contiguous");
+        let of_real = types.insert(of_real);
+        assert_eq!(types.contents(of_real).map(|c| c.1), Ok(vec![real]));
         assert_eq!(types.pair(MPI_DOUBLE, MPI_INT), Ok(MPI_DOUBLE_INT));
+        assert_eq!(types.pair(MPI_DOUBLE, MPI_SHORT), Ok(MPI_DATATYPE_NULL));
         assert_eq!(types.pair(MPI_INT, MPI_FLOAT), Ok(MPI_DATATYPE_NULL));
         assert!(types.pair(MPI_DATATYPE_NULL, MPI_INT).is_err());
         assert_eq!(types.match_size(MPI_TYPECLASS_REAL, 8).map(|t| t.0), Ok(0x2da));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum Call {
     Basic(&'static Basic),
-    Pair { value: &'static Basic, index: &'static Basic, at: usize, named: Option<(Datatype, &'static str)> },
+    Pair { value: &'static Basic, index: &'static Basic, at: usize, named: (Datatype, &'static str) },
     F90 { combiner: c_int, p: c_int, r: c_int, basic: &'static Basic },
     Dup(Arc<Type>),
     Contiguous { count: i64, of: Arc<Type> },
@@ -64,6 +64,8 @@ pub struct Type {
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Span {
     data: Option<(i128, i128)>,
+    /// The parts as long as their extents are.
+    parts: Option<(i128, i128)>,
     marks: Option<(i128, i128)>,
     align: usize,
 }
@@ -78,6 +80,7 @@ impl Span {
         let b = &of.bounds;
         if of.size > 0 {
             widen(&mut self.data, at + i128::from(b.true_lb), at + i128::from(b.true_ub));
+            widen(&mut self.parts, at + i128::from(b.lb), at + i128::from(b.ub));
             self.align = self.align.max(b.align);
         }
         if b.marked {
@@ -85,14 +88,16 @@ impl Span {
         }
     }
 
-    /// The bounds: the marks if there are any, else the data, its end rounded up so that the next
-    /// element is aligned (section 5.1: epsilon).
+    /// The bounds: the marks if there are any, else those of the parts, the end rounded up so that the
+    /// next element is aligned (section 5.1: epsilon). A part counts with its own epsilon; the
+    /// standard's formula has only the data, but the other libraries do it so and `mpi4py.util.dtlib`
+    /// relies on it.
     pub(super) fn bounds(self) -> Result<Bounds> {
         let align = self.align.max(1);
         let (true_lb, true_ub) = self.data.unwrap_or((0, 0));
         let (lb, ub) = self.marks.unwrap_or_else(|| {
-            let step = align as i128;
-            (true_lb, true_lb + (true_ub - true_lb + step - 1) / step * step)
+            let ((lb, ub), step) = (self.parts.unwrap_or((0, 0)), align as i128);
+            (lb, lb + (ub - lb + step - 1) / step * step)
         });
         let fit = |v: i128| i64::try_from(v).map_err(|_| too_large("a bound", v));
         fit(ub - lb)?;
@@ -237,8 +242,7 @@ impl Type {
         let of = |t: &Type| if levels == 0 { "...".to_owned() } else { t.describe_to(levels - 1) };
         match &self.call {
             Call::Basic(basic) => basic.name.to_owned(),
-            Call::Pair { named: Some((_, name)), .. } => (*name).to_owned(),
-            Call::Pair { value, index, .. } => format!("pair({}, {})", value.name, index.name),
+            Call::Pair { named: (_, name), .. } => (*name).to_owned(),
             Call::F90 { basic, p, r, .. } => format!("Fortran kind({p}, {r}) as {}", basic.name),
             Call::Dup(t) | Call::Resized { of: t, .. } => of(t),
             Call::Contiguous { count, of: t } => format!("contiguous({count}) of {}", of(t)),
@@ -258,7 +262,7 @@ impl Type {
         }
     }
 
-    /// Whether the type may not be freed: predefined, or made by `f90` or `Type_get_value_index`.
+    /// Whether the type may not be freed: predefined, or selected by Fortran's kind.
     pub fn is_permanent(&self) -> bool {
         matches!(self.call, Call::Basic(_) | Call::Pair { .. } | Call::F90 { .. })
     }
@@ -267,7 +271,7 @@ impl Type {
     pub fn predefined_handle(&self) -> Option<Datatype> {
         match self.call {
             Call::Basic(basic) => Some(basic.handle),
-            Call::Pair { named: Some((handle, _)), .. } => Some(handle),
+            Call::Pair { named: (handle, _), .. } => Some(handle),
             _ => None,
         }
     }
@@ -275,8 +279,7 @@ impl Type {
     /// The combiner (MPI_Type_get_envelope).
     pub fn combiner(&self) -> c_int {
         match self.call {
-            Call::Basic(_) | Call::Pair { named: Some(_), .. } => consts::MPI_COMBINER_NAMED,
-            Call::Pair { named: None, .. } => consts::MPI_COMBINER_VALUE_INDEX,
+            Call::Basic(_) | Call::Pair { .. } => consts::MPI_COMBINER_NAMED,
             Call::F90 { combiner, .. } => combiner,
             Call::Dup(_) => consts::MPI_COMBINER_DUP,
             Call::Contiguous { .. } => consts::MPI_COMBINER_CONTIGUOUS,

@@ -3,7 +3,7 @@
 //!
 //! - `predefined`: the operations and the types that they take
 //! - `number`, `soft`, `x87`: what they do with two values
-//! - `kernel`, `half`, `pairs`: rows of values
+//! - `kernel`, `half`, `pairs`: the loops over rows of values
 //! - `reduction`: ready to be applied; `table`: from handle to reduction
 //!
 //! Everywhere the first operand comes from the lower rank: `inout = a op inout`.

@@ -3,7 +3,7 @@
 //! Called by the collectives, by `Reduce_local`, and by one-sided accumulation.
 
 use super::kernel::{self, Kernel};
-use super::pairs::Locate;
+use super::pairs;
 use super::predefined::{Operation, mismatch};
 use crate::copy::copy;
 use crate::datatype::Type;
@@ -25,7 +25,6 @@ pub enum UserFunction {
 #[derive(Clone, Copy)]
 enum Action {
     Kernel(Kernel),
-    Locate(Locate),
     User(UserFunction, Datatype),
     /// `a` replaces `b`, or the other way round.
     Take { a: bool },
@@ -51,10 +50,7 @@ impl Reduction {
                 Some(Action::Take { a: operation == Operation::Replace })
             }
             (Some(basic), _) => kernel::find(operation, basic).map(Action::Kernel),
-            (None, Some((value, index, at))) if matches!(operation, Operation::Minloc | Operation::Maxloc) => {
-                let locate = Locate::new(operation, value, index, at, kind.extent().unsigned_abs());
-                locate.map(Action::Locate)
-            }
+            (None, Some((value, index, _))) => pairs::find(operation, value, index).map(Action::Kernel),
             _ => None,
         };
         let action = action.ok_or_else(|| mismatch(operation, kind))?;
@@ -101,7 +97,6 @@ impl Reduction {
         unsafe {
             match self.action {
                 Action::Kernel(kernel) => kernel(inout, a, inout, n),
-                Action::Locate(ref locate) => locate.apply(inout, a, inout, n),
                 Action::User(function, datatype) => self.call(function, datatype, a, inout, n),
                 Action::Take { a: true } => self.copy(inout, a, n),
                 Action::Take { a: false } => {}
@@ -120,7 +115,6 @@ impl Reduction {
         unsafe {
             match self.action {
                 Action::Kernel(kernel) => kernel(out, a, b, n),
-                Action::Locate(ref locate) => locate.apply(out, a, b, n),
                 _ => {
                     if !ptr::eq(out, b) {
                         self.copy(out, b, n);

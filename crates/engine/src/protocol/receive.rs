@@ -177,8 +177,12 @@ impl Engine {
         let outcome = if first >= offer.total {
             if offer.synchronous { self.say(from, (FIN, [offer.request, 0, 0, 0, 0, 0])) } else { Ok(()) }
         } else if let Some(share) = self.plan_share(raw, from, offer, first) {
-            let words = share_words(offer.request, raw, share.address, share.write_from);
-            self.say(from, words).map(|()| self.read_share(raw, from, offer, share))
+            let asked = if share.write_from < offer.total {
+                self.say(from, share_words(offer.request, raw, share.address, share.write_from))
+            } else {
+                Ok(())
+            };
+            asked.map(|()| self.read_share(raw, from, offer, share))
         } else {
             self.say(from, accept_words(offer.request, raw))
         };

@@ -95,7 +95,6 @@ impl Memory {
 }
 
 /// The memory of an object. `None` is for the caller to look at: only some places allow it.
-#[inline]
 pub(crate) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
     if let Some(memory) = numpy::acquire(object, access) {
         return memory;
@@ -105,10 +104,11 @@ pub(crate) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Mem
 
 /// All other kinds of objects than NumPy's arrays.
 fn general(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
-    if let Some(addr) = special::address(object) {
+    let bytes = view::is_bytes(object);
+    if !bytes && let Some(addr) = special::address(object) {
         return Ok(Memory::constant(addr));
     }
-    if view::speaks(object) {
+    if bytes || view::speaks(object) {
         let view = View::get(object, access).map_err(|error| explain(object, access, error))?;
         return Ok(Memory {
             addr: view.addr(),
@@ -125,16 +125,7 @@ fn general(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
     if let Some(memory) = cai::acquire(object, access)? {
         return Ok(memory);
     }
-    Err(expected("a buffer: an array, bytes or another object with the buffer interface", object))
-}
-
-/// Whether an object is taken as a buffer where a list or tuple may stand too.
-pub(crate) fn is_buffer(object: &Bound<'_, PyAny>) -> bool {
-    numpy::is_array(object)
-        || view::speaks(object)
-        || dlpack::speaks(object)
-        || cai::speaks(object)
-        || special::address(object).is_some()
+    Err(expected("a buffer (an array, bytes ...), or a list or tuple with a buffer", object))
 }
 
 /// The error for an object that has the protocol and refuses.

@@ -114,6 +114,13 @@ pub(crate) enum Found {
 
 /// The datatype for a format of the buffer protocol and the size of an element.
 pub(crate) fn by_format(format: &[u8], itemsize: isize) -> Found {
+    match (format, itemsize) {
+        (b"B", 1) => return Found::Type(c::MPI_UNSIGNED_CHAR),
+        (b"d", 8) => return Found::Type(c::MPI_DOUBLE),
+        (b"i", 4) => return Found::Type(c::MPI_INT),
+        (b"f", 4) => return Found::Type(c::MPI_FLOAT),
+        _ => {}
+    }
     let (order, code) = match format {
         [order @ (b'@' | b'=' | b'<' | b'>' | b'!' | b'|'), code @ ..] => (*order, code),
         code => (b'@', code),

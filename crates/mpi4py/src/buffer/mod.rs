@@ -21,7 +21,7 @@ mod cai;
 mod dlpack;
 pub(crate) mod extent;
 pub(crate) mod infer;
-mod numpy;
+pub(crate) mod numpy;
 pub(crate) mod object;
 pub(crate) mod spec;
 pub(crate) mod vector;
@@ -44,7 +44,7 @@ pub(crate) enum Keep {
     /// An object whose memory does not move while there is a reference.
     Object(#[expect(dead_code, reason = "held, not read")] Py<PyAny>),
     /// An export of the buffer protocol.
-    View(#[expect(dead_code, reason = "held, not read")] Box<View>),
+    View(#[expect(dead_code, reason = "held, not read")] View),
     /// Several messages of one call.
     Pair(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Keep)>),
     /// Arrays of counts, displacements and datatypes, with the memory they describe.
@@ -95,6 +95,12 @@ impl Msg {
             datatype: mpi_abi::consts::MPI_BYTE,
             keep: Keep::Nothing,
         }
+    }
+
+    /// A whole array that somebody else keeps alive.
+    #[inline]
+    pub(crate) fn unkept(array: &numpy::Direct) -> Self {
+        Self { addr: array.addr, count: array.count, datatype: array.datatype, keep: Keep::Nothing }
     }
 
     /// `MPI_IN_PLACE`, with the count and type of the other buffer for functions that look at them.

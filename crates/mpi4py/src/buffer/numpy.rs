@@ -10,7 +10,7 @@
 
 use super::acquire::{Access, Element, Kind, Memory};
 use super::{Keep, infer};
-use mpi_abi::Datatype;
+use mpi_abi::{Count, Datatype};
 use mpi_abi::consts as c;
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::ffi;
@@ -98,13 +98,46 @@ pub(crate) fn is_array(object: &Bound<'_, PyAny>) -> bool {
 }
 
 /// The memory of an array; `None`: take another way.
-#[inline]
 pub(crate) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> Option<PyResult<Memory>> {
     if is_array(object) { read(object, access).transpose() } else { None }
 }
 
-/// Reads an object of the class `numpy.ndarray`.
+/// What a message of a whole array is: address, number of elements, datatype.
+pub(crate) struct Direct {
+    pub(crate) addr: *mut c_void,
+    pub(crate) count: Count,
+    pub(crate) datatype: Datatype,
+}
+
+/// The shortest way, for arrays with nothing unusual; `None`: take another way, which also knows the
+/// errors.
 #[inline]
+pub(crate) fn direct(object: &Bound<'_, PyAny>, access: Access) -> Option<Direct> {
+    if !is_array(object) {
+        return None;
+    }
+    // SAFETY: as in `read`.
+    let (array, descr) = unsafe {
+        let array = &*object.as_ptr().cast::<Array>();
+        (array, &*array.descr)
+    };
+    let &(datatype, size) = TYPES.get(usize::try_from(descr.type_num).ok()?)?;
+    let usual = size != 0
+        && array.flags & (C_CONTIGUOUS | F_CONTIGUOUS) != 0
+        && (access == Access::Read || array.flags & WRITEABLE != 0)
+        && (descr.byteorder == NATIVE || descr.byteorder == IRRELEVANT);
+    if !usual {
+        return None;
+    }
+    let mut count = 1;
+    for dim in 0..usize::try_from(array.nd).unwrap_or(0) {
+        // SAFETY: `dims` has `nd` entries.
+        count *= unsafe { *array.dims.add(dim) };
+    }
+    Some(Direct { addr: array.data, count: count as Count, datatype })
+}
+
+/// Reads an object of the class `numpy.ndarray`.
 fn read(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
     // SAFETY: the object's class is exactly numpy.ndarray, whose layout `layout_is_known` has checked;
     // the interpreter is held, so nothing changes the fields meanwhile.

@@ -6,9 +6,8 @@
 //! as list or tuple. `type` is a `Datatype`, a type code (`'d'`, `'f8'` ...) or `None`: what the data
 //! says; a count of `None` is what there is room for. `data` may be `None` (no memory) or `BOTTOM`.
 
-use super::acquire::{Access, Element, Kind, Memory, acquire, is_buffer};
-use super::extent;
-use super::{Msg, infer};
+use super::acquire::{Access, Element, Kind, Memory, acquire};
+use super::{Keep, Msg, extent, infer, numpy, view};
 use crate::args;
 use crate::datatype::Datatype;
 use crate::handle::Handle;
@@ -17,14 +16,31 @@ use mpi_abi::Count;
 use mpi_abi::consts::MPI_PROC_NULL;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 use std::ffi::c_int;
 
-/// A list or tuple of a message, as its items.
-pub(crate) type Items<'py> = Vec<Bound<'py, PyAny>>;
+/// The items of a list or tuple.
+pub(crate) type Items<'py> = [Option<Bound<'py, PyAny>>; 4];
+
+/// The message for a blocking send to `dest`: the argument itself keeps a plain array alive.
+#[inline]
+pub(crate) fn send_now(object: &Bound<'_, PyAny>, dest: c_int) -> PyResult<Msg> {
+    match numpy::direct(object, Access::Read) {
+        Some(array) => Ok(Msg::unkept(&array)),
+        None => send(object, dest),
+    }
+}
+
+/// The message for a blocking receive from `source`.
+#[inline]
+pub(crate) fn recv_now(object: &Bound<'_, PyAny>, source: c_int) -> PyResult<Msg> {
+    match numpy::direct(object, Access::Write) {
+        Some(array) => Ok(Msg::unkept(&array)),
+        None => recv(object, source),
+    }
+}
 
 /// The message for a send to `dest`.
-#[inline]
 pub(crate) fn send(object: &Bound<'_, PyAny>, dest: c_int) -> PyResult<Msg> {
     if dest == MPI_PROC_NULL && object.is_none() {
         return Ok(Msg::nothing());
@@ -33,7 +49,6 @@ pub(crate) fn send(object: &Bound<'_, PyAny>, dest: c_int) -> PyResult<Msg> {
 }
 
 /// The message for a receive from `source`.
-#[inline]
 pub(crate) fn recv(object: &Bound<'_, PyAny>, source: c_int) -> PyResult<Msg> {
     if source == MPI_PROC_NULL && object.is_none() {
         return Ok(Msg::nothing());
@@ -42,44 +57,55 @@ pub(crate) fn recv(object: &Bound<'_, PyAny>, source: c_int) -> PyResult<Msg> {
 }
 
 /// A message of `blocks` blocks of equal size; the count is that of one block.
-#[inline]
 pub(crate) fn simple(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -> PyResult<Msg> {
-    if let Some(items) = items(object)? {
-        return listed(object.py(), &items, access, blocks);
+    if let Some(array) = numpy::direct(object, access) {
+        let count = per_block(array.count, blocks)?;
+        return Ok(Msg { count, keep: Keep::Object(object.clone().unbind()), ..Msg::unkept(&array) });
     }
-    let memory = whole(object, access)?;
+    if let Some((mut items, length)) = items(object)? {
+        if let Some(message) = plain_list(&mut items, length, access, blocks) {
+            return Ok(message);
+        }
+        return listed(object.py(), &items, length, access, blocks);
+    }
+    let memory = acquire(object, access)?;
     let datatype = memory.element.datatype()?;
     let count = per_block(extent::elements(object.py(), &memory, datatype)?, blocks)?;
     Ok(Msg { addr: memory.addr, count, datatype, keep: memory.keep })
 }
 
-/// A buffer that stands alone, not in a list.
-pub(crate) fn whole(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
-    if !is_buffer(object) {
-        return Err(not_a_message(object));
-    }
-    acquire(object, access)
-}
-
 /// The memory in a list: `None` is allowed.
-pub(crate) fn listed_memory(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
-    if object.is_none() { Ok(Memory::nothing()) } else { acquire(object, access) }
+pub(crate) fn listed_memory(object: Option<&Bound<'_, PyAny>>, access: Access) -> PyResult<Memory> {
+    match object {
+        Some(object) if !object.is_none() => acquire(object, access),
+        _ => Ok(Memory::nothing()),
+    }
 }
 
-/// The items, if the message is a list or tuple.
-#[inline]
-pub(crate) fn items<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Items<'py>>> {
-    let items: Items<'py> = if let Ok(list) = object.cast::<PyList>() {
-        list.iter().collect()
+/// The items and their number, if the message is a list or tuple.
+pub(crate) fn items<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<(Items<'py>, usize)>> {
+    if view::is_bytes(object) {
+        return Ok(None);
+    }
+    let mut items: Items<'py> = [const { None }; 4];
+    let length;
+    if let Ok(list) = object.cast::<PyList>() {
+        length = list.len();
+        for (index, item) in items.iter_mut().enumerate().take(length) {
+            *item = Some(list.get_item(index)?);
+        }
     } else if let Ok(tuple) = object.cast::<PyTuple>() {
-        tuple.iter().collect()
+        length = tuple.len();
+        for (index, item) in items.iter_mut().enumerate().take(length) {
+            *item = Some(tuple.get_item(index)?);
+        }
     } else {
         return Ok(None);
-    };
-    if (2..=4).contains(&items.len()) {
-        Ok(Some(items))
+    }
+    if (2..=4).contains(&length) {
+        Ok(Some((items, length)))
     } else {
-        Err(PyValueError::new_err(format!("message: expecting 2 to 4 items, got {}", items.len())))
+        Err(PyValueError::new_err(format!("message: expecting 2 to 4 items, got {length}")))
     }
 }
 
@@ -95,6 +121,11 @@ pub(crate) fn datatype(object: &Bound<'_, PyAny>) -> PyResult<Option<abi::Dataty
     Ok(None)
 }
 
+/// Whether the object says which datatype.
+pub(crate) fn is_datatype(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<Datatype>() || object.is_instance_of::<PyString>()
+}
+
 /// As [`datatype`], where `None` stands for what the data says and nothing else is allowed.
 pub(crate) fn datatype_or(object: Option<&Bound<'_, PyAny>>, element: &Element) -> PyResult<abi::Datatype> {
     match object {
@@ -106,38 +137,49 @@ pub(crate) fn datatype_or(object: Option<&Bound<'_, PyAny>>, element: &Element) 
     }
 }
 
-/// The parts of a list: data, count, displacement, datatype.
-struct Parts<'a, 'py> {
-    count: Option<&'a Bound<'py, PyAny>>,
-    displ: Option<&'a Bound<'py, PyAny>>,
-    datatype: Option<&'a Bound<'py, PyAny>>,
+/// The commonest list, `[array, count, type]` with the array's own type, on the shortest way. `None`:
+/// anything else, also what is wrong.
+fn plain_list(items: &mut Items<'_>, length: usize, access: Access, blocks: c_int) -> Option<Msg> {
+    let [Some(data), Some(count), Some(kind), None] = items else {
+        return None;
+    };
+    let array = numpy::direct(data, access)?;
+    let same = length == 3 && kind.cast::<Datatype>().ok()?.get().raw() == array.datatype;
+    if !same || !count.is_exact_instance_of::<PyInt>() {
+        return None;
+    }
+    let count = args::count(count).ok()?;
+    let all = count.checked_mul(Count::from(blocks.max(1)))?;
+    if !(0..=array.count).contains(&all) {
+        return None;
+    }
+    let keep = items[0].take().map_or(Keep::Nothing, |data| Keep::Object(data.unbind()));
+    Some(Msg { count, keep, ..Msg::unkept(&array) })
 }
 
-fn listed(py: Python<'_>, items: &Items<'_>, access: Access, blocks: c_int) -> PyResult<Msg> {
-    let parts = match items.as_slice() {
-        [_, second] if second.is_instance_of::<Datatype>() || second.is_instance_of::<PyString>() => {
-            Parts { count: None, displ: None, datatype: Some(second) }
-        }
-        [_, count] => Parts { count: Some(count), displ: None, datatype: None },
-        [_, count, datatype] => Parts { count: Some(count), displ: None, datatype: Some(datatype) },
-        [_, count, displ, datatype] => Parts { count: Some(count), displ: Some(displ), datatype: Some(datatype) },
-        _ => return Err(PyValueError::new_err("message: expecting 2 to 4 items")),
+fn listed(py: Python<'_>, items: &Items<'_>, length: usize, access: Access, blocks: c_int) -> PyResult<Msg> {
+    let [data, second, third, fourth] = items.each_ref().map(Option::as_ref);
+    let (count, displ, kind) = match length {
+        2 if second.is_some_and(is_datatype) => (None, None, second),
+        2 => (second, None, None),
+        3 => (second, None, third),
+        _ => (second, third, fourth),
     };
-    let pair = match parts.count {
-        Some(count) if items.len() < 4 => pair(count)?,
+    let pair = match count {
+        Some(count) if length < 4 => pair(count)?,
         _ => None,
     };
     let (count, displ) = match &pair {
         Some((count, displ)) => (Some(count), Some(displ)),
-        None => (parts.count, parts.displ),
+        None => (count, displ),
     };
     let number = |value: Option<&Bound<'_, PyAny>>| match value {
         Some(value) if !value.is_none() => args::count(value).map(Some),
         _ => Ok(None),
     };
     let (count, displ) = (number(count)?, number(displ)?.unwrap_or(0));
-    let memory = listed_memory(&items[0], access)?;
-    let datatype = match parts.datatype {
+    let memory = listed_memory(data, access)?;
+    let datatype = match kind {
         None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE,
         given => datatype_or(given, &memory.element)?,
     };
@@ -212,9 +254,4 @@ fn per_block(count: Count, blocks: c_int) -> PyResult<Count> {
         )));
     }
     Ok(count / blocks)
-}
-
-#[cold]
-pub(crate) fn not_a_message(object: &Bound<'_, PyAny>) -> PyErr {
-    args::expected("a buffer, or a list or tuple with a buffer", object)
 }

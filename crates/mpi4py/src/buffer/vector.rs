@@ -9,7 +9,7 @@
 //! w-form: `[data, types]` · `[data, (counts, displs), types]` · `[data, counts, displs, types]`, with
 //! one datatype for each rank and displacements in bytes.
 
-use super::acquire::{Access, Kind, Memory};
+use super::acquire::{Access, Kind, Memory, acquire};
 use super::{MsgV, MsgW, extent, spec};
 use crate::args;
 use crate::datatype::Datatype;
@@ -25,29 +25,26 @@ use std::ffi::c_int;
 pub(crate) fn vector(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -> PyResult<MsgV> {
     let py = object.py();
     let blocks = usize::try_from(blocks).unwrap_or(0);
-    let Some(items) = spec::items(object)? else {
-        let memory = spec::whole(object, access)?;
+    let Some((items, length)) = spec::items(object)? else {
+        let memory = acquire(object, access)?;
         let datatype = memory.element.datatype()?;
         return build(py, memory, None, None, datatype, blocks);
     };
-    let items = items.as_slice();
-    let (mut counts, mut displs, datatype) = match items {
-        [_, second] if second.is_instance_of::<Datatype>() || second.is_instance_of::<PyString>() => {
-            (None, None, Some(second))
-        }
-        [_, counts] => (Some(counts), None, None),
-        [_, counts, datatype] => (Some(counts), None, Some(datatype)),
-        [_, counts, displs, datatype] => (Some(counts), Some(displs), Some(datatype)),
-        _ => return Err(PyValueError::new_err("message: expecting 2 to 4 items")),
+    let [data, second, third, fourth] = items.each_ref().map(Option::as_ref);
+    let (mut counts, mut displs, datatype) = match length {
+        2 if second.is_some_and(spec::is_datatype) => (None, None, second),
+        2 => (second, None, None),
+        3 => (second, None, third),
+        _ => (second, third, fourth),
     };
     let pair = match counts.and_then(|counts| counts.cast::<PyTuple>().ok()) {
-        Some(pair) if items.len() < 4 && pair.len() == 2 => Some((pair.get_item(0)?, pair.get_item(1)?)),
+        Some(pair) if length < 4 && pair.len() == 2 => Some((pair.get_item(0)?, pair.get_item(1)?)),
         _ => None,
     };
     if let Some((first, second)) = &pair {
         (counts, displs) = (Some(first), Some(second));
     }
-    let memory = spec::listed_memory(&items[0], access)?;
+    let memory = spec::listed_memory(data, access)?;
     let datatype = match datatype {
         None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE,
         given => spec::datatype_or(given, &memory.element)?,
@@ -165,28 +162,21 @@ fn at_rank(py: Python<'_>, error: PyErr, rank: usize) -> PyErr {
 pub(crate) fn vector_w(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -> PyResult<MsgW> {
     let py = object.py();
     let blocks = usize::try_from(blocks).unwrap_or(0);
-    let items: spec::Items<'_> = if let Ok(list) = object.cast::<PyList>() {
-        list.iter().collect()
-    } else if let Ok(tuple) = object.cast::<PyTuple>() {
-        tuple.iter().collect()
-    } else {
+    let Some((items, length)) = spec::items(object)? else {
         return Err(args::expected("a list or tuple with a buffer and datatypes", object));
     };
-    let pair;
-    let (data, counts, displs, types) = match items.as_slice() {
-        [data, types] => (data, None, None, types),
-        [data, both, types] => {
-            pair = spec::pair(both)?;
-            let (counts, displs) = pair
-                .as_ref()
-                .ok_or_else(|| PyValueError::new_err("message: expecting (counts, displs) as the second item"))?;
-            (data, Some(counts), Some(displs), types)
-        }
-        [data, counts, displs, types] => (data, Some(counts), Some(displs), types),
-        _ => {
-            return Err(PyValueError::new_err(format!("message: expecting 2 to 4 items, got {}", items.len())));
-        }
+    let [data, second, third, fourth] = items.each_ref().map(Option::as_ref);
+    let pair = match (second, length) {
+        (Some(second), 3) => spec::pair(second)?,
+        _ => None,
     };
+    let (counts, displs, types) = match (&pair, length) {
+        (_, 2) => (None, None, second),
+        (Some((counts, displs)), 3) => (Some(counts), Some(displs), third),
+        (None, 3) => return Err(PyValueError::new_err("message: expecting (counts, displs) as the second item")),
+        _ => (second, third, fourth),
+    };
+    let types = types.ok_or_else(|| PyValueError::new_err("message: expecting datatypes"))?;
     let memory = spec::listed_memory(data, access)?;
     let numbers = |given: Option<&Bound<'_, PyAny>>, what: &str, default: Count| -> PyResult<Vec<Count>> {
         match given.filter(|given| !given.is_none()) {

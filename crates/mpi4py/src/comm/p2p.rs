@@ -21,7 +21,7 @@ macro_rules! sends {
             #[doc = concat!(stringify!($name), "(self, buf: BufSpec, dest: int, tag: int = 0) -> None\n\n", $doc)]
             #[pyo3(signature = (buf, dest, tag = 0))]
             fn $name(&self, py: Python<'_>, buf: &Bound<'_, PyAny>, dest: c_int, tag: c_int) -> PyResult<()> {
-                let (m, comm) = (spec::send(buf, dest)?, self.raw());
+                let (m, comm) = (spec::send_now(buf, dest)?, self.raw());
                 mpi_wait!(py, $function(m.addr, m.count, m.datatype, dest, tag, comm))
             }
         )*}
@@ -84,7 +84,7 @@ impl Comm {
         tag: c_int,
         status: Option<&Bound<'_, Status>>,
     ) -> PyResult<()> {
-        let (m, comm) = (spec::recv(buf, source)?, self.raw());
+        let (m, comm) = (spec::recv_now(buf, source)?, self.raw());
         let mut out = Out::new(status);
         let pointer = out.pointer();
         let done = mpi_wait!(py, MPI_Recv_c(m.addr, m.count, m.datatype, source, tag, comm, pointer));
@@ -176,8 +176,8 @@ impl Comm {
         recvtag: c_int,
         status: Option<&Bound<'py, Status>>,
     ) -> PyResult<()> {
-        let s = spec::send(sendbuf, dest)?;
-        let r = spec::recv(recvbuf.unwrap_or(py.None().bind(py)), source)?;
+        let s = spec::send_now(sendbuf, dest)?;
+        let r = spec::recv_now(recvbuf.unwrap_or(py.None().bind(py)), source)?;
         let (comm, mut out) = (self.raw(), Out::new(status));
         let pointer = out.pointer();
         let done = mpi_wait!(

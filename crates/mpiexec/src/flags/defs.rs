@@ -41,262 +41,63 @@ pub(crate) struct Flag {
     pub(crate) what: &'static str,
 }
 
-const fn flag(
-    kind: Kind,
-    names: &'static [&'static str],
-    args: &'static [&'static str],
-    what: &'static str,
-) -> Flag {
-    Flag {
-        kind,
-        names,
-        args,
-        what,
-    }
+const fn flag(kind: Kind, names: &'static [&'static str], args: &'static [&'static str], what: &'static str) -> Flag {
+    Flag { kind, names, args, what }
 }
 
 /// Every flag. The ignored ones stand at the end.
 pub(crate) const FLAGS: &[Flag] = &[
-    flag(
-        Kind::Procs,
-        &["n", "np", "c"],
-        &["N"],
-        "start N ranks; without it, one for each CPU that may be used",
-    ),
+    flag(Kind::Procs, &["n", "np", "c"], &["N"], "start N ranks; without it, one for each CPU that may be used"),
     flag(
         Kind::Export,
         &["x"],
         &["NAME[=VALUE]"],
         "give the ranks this variable, with this value or the one it has here",
     ),
-    flag(
-        Kind::GlobalEnv,
-        &["genv"],
-        &["NAME", "VALUE"],
-        "give all ranks of the job this variable (also NAME=VALUE)",
-    ),
-    flag(
-        Kind::GlobalEnvList,
-        &["genvlist"],
-        &["A,B,..."],
-        "give the ranks only these variables of this environment",
-    ),
-    flag(
-        Kind::GlobalEnvNone,
-        &["genvnone"],
-        &[],
-        "give the ranks no variable of this environment",
-    ),
-    flag(
-        Kind::GlobalEnvAll,
-        &["genvall"],
-        &[],
-        "give the ranks this whole environment (the default)",
-    ),
-    flag(
-        Kind::Env,
-        &["env"],
-        &["NAME", "VALUE"],
-        "as -genv, for this part of a job with several programs",
-    ),
-    flag(
-        Kind::EnvList,
-        &["envlist"],
-        &["A,B,..."],
-        "as -genvlist, for this part",
-    ),
-    flag(
-        Kind::EnvNone,
-        &["envnone"],
-        &[],
-        "as -genvnone, for this part",
-    ),
+    flag(Kind::GlobalEnv, &["genv"], &["NAME", "VALUE"], "give all ranks of the job this variable (also NAME=VALUE)"),
+    flag(Kind::GlobalEnvList, &["genvlist"], &["A,B,..."], "give the ranks only these variables of this environment"),
+    flag(Kind::GlobalEnvNone, &["genvnone"], &[], "give the ranks no variable of this environment"),
+    flag(Kind::GlobalEnvAll, &["genvall"], &[], "give the ranks this whole environment (the default)"),
+    flag(Kind::Env, &["env"], &["NAME", "VALUE"], "as -genv, for this part of a job with several programs"),
+    flag(Kind::EnvList, &["envlist"], &["A,B,..."], "as -genvlist, for this part"),
+    flag(Kind::EnvNone, &["envnone"], &[], "as -genvnone, for this part"),
     flag(Kind::EnvAll, &["envall"], &[], "as -genvall, for this part"),
-    flag(
-        Kind::Dir,
-        &["wdir", "wd", "cwd"],
-        &["DIR"],
-        "run in directory DIR",
-    ),
-    flag(
-        Kind::Label,
-        &["l", "tag-output", "prepend-rank"],
-        &[],
-        "begin every line of output with its rank: [3] ...",
-    ),
-    flag(
-        Kind::Output,
-        &["output"],
-        &["WHAT"],
-        "'tag' labels lines like -l; anything else is ignored with a note",
-    ),
-    flag(
-        Kind::Stdin,
-        &["stdin", "s"],
-        &["WHO"],
-        "who reads standard input: a rank (default 0), all or none",
-    ),
-    flag(
-        Kind::Timeout,
-        &["timeout"],
-        &["SECONDS"],
-        "end the job after so many seconds, with status 124",
-    ),
-    flag(
-        Kind::ConfigFile,
-        &["configfile"],
-        &["FILE"],
-        "read the command line from FILE, one part of the job per line",
-    ),
-    flag(
-        Kind::Quiet,
-        &["q", "quiet"],
-        &[],
-        "no notes about ignored flags",
-    ),
-    flag(
-        Kind::Version,
-        &["V", "version"],
-        &[],
-        "say which mpiexec this is",
-    ),
+    flag(Kind::Dir, &["wdir", "wd", "cwd"], &["DIR"], "run in directory DIR"),
+    flag(Kind::Label, &["l", "tag-output", "prepend-rank"], &[], "begin every line of output with its rank: [3] ..."),
+    flag(Kind::Output, &["output"], &["WHAT"], "'tag' labels lines like -l; anything else is ignored with a note"),
+    flag(Kind::Stdin, &["stdin", "s"], &["WHO"], "who reads standard input: a rank (default 0), all or none"),
+    flag(Kind::Timeout, &["timeout"], &["SECONDS"], "end the job after so many seconds, with status 124"),
+    flag(Kind::ConfigFile, &["configfile"], &["FILE"], "read the command line from FILE, one part of the job per line"),
+    flag(Kind::Quiet, &["q", "quiet"], &[], "no notes about ignored flags"),
+    flag(Kind::Version, &["V", "version"], &[], "say which mpiexec this is"),
     flag(Kind::Help, &["h", "help", "?"], &[], "this text"),
-    flag(
-        Kind::Hosts,
-        &["host", "hosts", "H"],
-        &["LIST"],
-        "fine if it names this machine only; others are refused",
-    ),
+    flag(Kind::Hosts, &["host", "hosts", "H"], &["LIST"], "fine if it names this machine only; others are refused"),
     flag(
         Kind::HostFile,
-        &[
-            "hostfile",
-            "f",
-            "machinefile",
-            "machine",
-            "default-hostfile",
-        ],
+        &["hostfile", "f", "machinefile", "machine", "default-hostfile"],
         &["FILE"],
         "the same, from a file",
     ),
     flag(
         Kind::Ignored,
-        &[
-            "oversubscribe",
-            "nooversubscribe",
-            "overload-allowed",
-            "bind-to-none",
-            "bind-to-core",
-        ],
+        &["oversubscribe", "nooversubscribe", "overload-allowed", "bind-to-none", "bind-to-core"],
         &[],
         "",
     ),
     flag(
         Kind::Ignored,
-        &[
-            "allow-run-as-root",
-            "use-hwthread-cpus",
-            "report-bindings",
-            "bynode",
-            "byslot",
-            "bycore",
-        ],
+        &["allow-run-as-root", "use-hwthread-cpus", "report-bindings", "bynode", "byslot", "bycore"],
         &[],
         "",
     ),
-    flag(
-        Kind::Ignored,
-        &[
-            "v",
-            "verbose",
-            "display-map",
-            "display-allocation",
-            "print-rank-map",
-            "enable-x",
-        ],
-        &[],
-        "",
-    ),
-    flag(
-        Kind::Ignored,
-        &[
-            "disable-x",
-            "disable-auto-cleanup",
-            "disable-hostname-propagation",
-            "nolocal",
-        ],
-        &[],
-        "",
-    ),
-    flag(
-        Kind::Ignored,
-        &[
-            "bind-to",
-            "map-by",
-            "rank-by",
-            "membind",
-            "order-nodes",
-            "cpu-set",
-            "cpu-list",
-        ],
-        &["X"],
-        "",
-    ),
-    flag(
-        Kind::Ignored,
-        &[
-            "ppn",
-            "perhost",
-            "N",
-            "npernode",
-            "npersocket",
-            "grr",
-            "rr",
-            "ranks-per-proc",
-        ],
-        &["X"],
-        "",
-    ),
-    flag(
-        Kind::Ignored,
-        &["mca", "gmca", "prtemca", "pmixmca", "gpmixmca", "gprtemca"],
-        &["K", "V"],
-        "",
-    ),
-    flag(
-        Kind::Ignored,
-        &[
-            "launcher",
-            "launcher-exec",
-            "bootstrap",
-            "bootstrap-exec",
-            "rmk",
-            "pmi-port",
-        ],
-        &["X"],
-        "",
-    ),
-    flag(
-        Kind::Ignored,
-        &[
-            "iface",
-            "nameserver",
-            "prefix",
-            "personality",
-            "path",
-            "display",
-            "tune",
-            "am",
-        ],
-        &["X"],
-        "",
-    ),
-    flag(
-        Kind::Ignored,
-        &["usize", "bind", "topolib", "demux", "dvm", "pmi-args"],
-        &["X"],
-        "",
-    ),
+    flag(Kind::Ignored, &["v", "verbose", "display-map", "display-allocation", "print-rank-map", "enable-x"], &[], ""),
+    flag(Kind::Ignored, &["disable-x", "disable-auto-cleanup", "disable-hostname-propagation", "nolocal"], &[], ""),
+    flag(Kind::Ignored, &["bind-to", "map-by", "rank-by", "membind", "order-nodes", "cpu-set", "cpu-list"], &["X"], ""),
+    flag(Kind::Ignored, &["ppn", "perhost", "N", "npernode", "npersocket", "grr", "rr", "ranks-per-proc"], &["X"], ""),
+    flag(Kind::Ignored, &["mca", "gmca", "prtemca", "pmixmca", "gpmixmca", "gprtemca"], &["K", "V"], ""),
+    flag(Kind::Ignored, &["launcher", "launcher-exec", "bootstrap", "bootstrap-exec", "rmk", "pmi-port"], &["X"], ""),
+    flag(Kind::Ignored, &["iface", "nameserver", "prefix", "personality", "path", "display", "tune", "am"], &["X"], ""),
+    flag(Kind::Ignored, &["usize", "bind", "topolib", "demux", "dvm", "pmi-args"], &["X"], ""),
 ];
 
 /// The flag of this name (without dashes).
@@ -307,9 +108,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Flag> {
 /// The flag whose name is most like `name`, if any is like it at all.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let names = FLAGS.iter().flat_map(|flag| flag.names.iter().copied());
-    let (distance, best) = names
-        .map(|known| (distance(name, known), known))
-        .min_by_key(|(d, _)| *d)?;
+    let (distance, best) = names.map(|known| (distance(name, known), known)).min_by_key(|(d, _)| *d)?;
     // A slip in one letter of three: more is another word.
     (distance <= name.chars().count().div_ceil(3)).then_some(best)
 }
@@ -363,15 +162,9 @@ pub(crate) fn help() -> String {
             text.push_str(&format!("  {usage:28}  {}\n", flag.what));
         }
     }
-    text.push_str(
-        "\nAccepted and ignored, with one note, because scripts for other launchers have them:\n ",
-    );
+    text.push_str("\nAccepted and ignored, with one note, because scripts for other launchers have them:\n ");
     let mut column = 1;
-    for name in FLAGS
-        .iter()
-        .filter(|flag| flag.kind == Kind::Ignored)
-        .flat_map(|flag| flag.names)
-    {
+    for name in FLAGS.iter().filter(|flag| flag.kind == Kind::Ignored).flat_map(|flag| flag.names) {
         let word = dashed(name);
         if column + word.len() > 96 {
             text.push_str("\n ");

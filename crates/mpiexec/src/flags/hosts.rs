@@ -14,13 +14,7 @@ pub(crate) fn check(hosts: &[String], files: &[OsString]) -> Result<(), String> 
         let text = std::fs::read_to_string(file)
             .map_err(|cause| format!("host file {}: {cause}", OsStr::to_string_lossy(file)))?;
         for line in text.lines() {
-            let host = line
-                .split('#')
-                .next()
-                .unwrap_or("")
-                .split_whitespace()
-                .next()
-                .unwrap_or("");
+            let host = line.split('#').next().unwrap_or("").split_whitespace().next().unwrap_or("");
             machine.must_be(host)?;
         }
     }
@@ -36,10 +30,7 @@ struct Machine {
 impl Machine {
     fn this() -> Self {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self {
-            name: name.trim().to_owned(),
-            table: std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
-        }
+        Self { name: name.trim().to_owned(), table: std::fs::read_to_string("/etc/hosts").unwrap_or_default() }
     }
 
     fn must_be(&self, entry: &str) -> Result<(), String> {
@@ -61,10 +52,7 @@ impl Machine {
         }
         // With and without the domain.
         let short = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();
-        if !self.name.is_empty()
-            && host.parse::<IpAddr>().is_err()
-            && short(host) == short(&self.name)
-        {
+        if !self.name.is_empty() && host.parse::<IpAddr>().is_err() && short(host) == short(&self.name) {
             return host.contains('.') != self.name.contains('.');
         }
         if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -81,12 +69,7 @@ impl Machine {
 /// `host:4` means four slots.
 fn without_count(entry: &str) -> &str {
     match entry.rsplit_once(':') {
-        Some((host, count))
-            if !count.is_empty()
-                && count
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b'*') =>
-        {
+        Some((host, count)) if !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*') => {
             host
         }
         _ => entry,
@@ -103,25 +86,14 @@ mod tests {
     use super::*;
 
     fn machine() -> Machine {
-        Machine {
-            name: "node1.example.org".to_owned(),
-            table: "127.0.1.1 other alias\n192.0.2.7 far".to_owned(),
-        }
+        Machine { name: "node1.example.org".to_owned(), table: "127.0.1.1 other alias\n192.0.2.7 far".to_owned() }
     }
 
     #[test]
     fn this_machine_has_many_names() {
-        for name in [
-            "localhost",
-            "node1",
-            "NODE1.example.org",
-            "127.0.0.1",
-            "::1",
-            "other",
-            "alias",
-            "node1:4",
-            "localhost:2",
-        ] {
+        for name in
+            ["localhost", "node1", "NODE1.example.org", "127.0.0.1", "::1", "other", "alias", "node1:4", "localhost:2"]
+        {
             assert!(machine().must_be(name).is_ok(), "{name}");
         }
     }
@@ -130,10 +102,7 @@ mod tests {
     fn another_machine_is_refused_with_the_way_out() {
         for name in ["node2", "node2:4", "192.0.2.7", "far", "node1.example.com"] {
             let text = machine().must_be(name).expect_err(name);
-            assert!(
-                text.contains("MPI4PY_LIBMPI") && text.contains("its libmpi_abi"),
-                "{text}"
-            );
+            assert!(text.contains("MPI4PY_LIBMPI") && text.contains("its libmpi_abi"), "{text}");
         }
     }
 }

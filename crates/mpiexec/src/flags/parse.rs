@@ -82,10 +82,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Wish> {
         return Ok(other);
     }
     if parser.args.parts.is_empty() {
-        return Err(
-            "there is no program to start: mpiexec -n 4 python script.py (--help shows all flags)"
-                .to_owned(),
-        );
+        return Err("there is no program to start: mpiexec -n 4 python script.py (--help shows all flags)".to_owned());
     }
     Ok(Wish::Run(parser.args))
 }
@@ -133,9 +130,7 @@ impl Parser {
         let part = std::mem::take(&mut self.part);
         if part.command.is_empty() {
             if part.procs.is_some() && self.other.is_none() {
-                return Err(
-                    "there is no program after the flags: mpiexec -n 4 python script.py".to_owned(),
-                );
+                return Err("there is no program after the flags: mpiexec -n 4 python script.py".to_owned());
             }
             return Ok(());
         }
@@ -144,10 +139,7 @@ impl Parser {
     }
 
     fn flag(&mut self, text: &str, words: &mut Words, depth: u32) -> Result<()> {
-        let bare = text
-            .strip_prefix("--")
-            .or_else(|| text.strip_prefix('-'))
-            .unwrap_or(text);
+        let bare = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or(text);
         let (name, attached) = match bare.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (bare, None),
@@ -155,12 +147,7 @@ impl Parser {
         let Some(flag) = defs::find(name) else {
             return Err(unknown(text, name));
         };
-        let mut values = Values {
-            flag,
-            written: text,
-            attached: attached.map(OsString::from),
-            words,
-        };
+        let mut values = Values { flag, written: text, attached: attached.map(OsString::from), words };
         self.apply(flag, &mut values, depth)?;
         if values.attached.is_some() {
             return Err(format!("{text}: this flag takes no value"));
@@ -173,8 +160,7 @@ impl Parser {
             Kind::Procs => {
                 let text = values.text()?;
                 let count = text.parse().ok().filter(|&count| count > 0);
-                self.part.procs =
-                    Some(count.ok_or_else(|| values.bad(&text, "a number of ranks, 1 or more"))?);
+                self.part.procs = Some(count.ok_or_else(|| values.bad(&text, "a number of ranks, 1 or more"))?);
             }
             Kind::Export => self.export(&values.text()?),
             Kind::Env => {
@@ -195,10 +181,7 @@ impl Parser {
             Kind::Label => self.args.label = true,
             Kind::Output => {
                 let what = values.text()?;
-                if what
-                    .split([',', ':'])
-                    .any(|word| word == "tag" || word == "rank")
-                {
+                if what.split([',', ':']).any(|word| word == "tag" || word == "rank") {
                     self.args.label = true;
                 } else {
                     self.args.ignored.push(format!("--output {what}"));
@@ -207,12 +190,8 @@ impl Parser {
             Kind::Stdin => self.args.stdin = stdin_to(&values.text()?, values)?,
             Kind::Timeout => {
                 let text = values.text()?;
-                let seconds = text
-                    .parse()
-                    .ok()
-                    .filter(|&seconds: &f64| seconds > 0.0 && seconds < 1e9);
-                self.args.timeout =
-                    Some(seconds.ok_or_else(|| values.bad(&text, "a number of seconds above 0"))?);
+                let seconds = text.parse().ok().filter(|&seconds: &f64| seconds > 0.0 && seconds < 1e9);
+                self.args.timeout = Some(seconds.ok_or_else(|| values.bad(&text, "a number of seconds above 0"))?);
             }
             Kind::ConfigFile => {
                 let file = values.word()?;
@@ -240,29 +219,19 @@ impl Parser {
         // Open MPI allows `-x A,B`; a value may hold commas.
         match text.split_once('=') {
             Some((name, value)) => self.part.env.push((name.to_owned(), Some(value.into()))),
-            None => self
-                .part
-                .env
-                .extend(list(text).into_iter().map(|name| (name, None))),
+            None => self.part.env.extend(list(text).into_iter().map(|name| (name, None))),
         }
     }
 
     fn config_file(&mut self, file: &OsStr, depth: u32) -> Result<()> {
         let shown = file.to_string_lossy();
         if depth > 0 {
-            return Err(format!(
-                "-configfile {shown}: a configuration file can not name another one"
-            ));
+            return Err(format!("-configfile {shown}: a configuration file can not name another one"));
         }
-        let text = std::fs::read_to_string(file)
-            .map_err(|cause| format!("-configfile {shown}: {cause}"))?;
-        for line in text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
-            let words = split_words(line)
-                .ok_or_else(|| format!("-configfile {shown}: a quote is not closed: {line}"))?;
+        let text = std::fs::read_to_string(file).map_err(|cause| format!("-configfile {shown}: {cause}"))?;
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let words =
+                split_words(line).ok_or_else(|| format!("-configfile {shown}: a quote is not closed: {line}"))?;
             self.words(&mut words.into_iter(), depth + 1)?;
             self.end_part()?;
         }
@@ -286,8 +255,7 @@ impl Values<'_> {
 
     fn text(&mut self) -> Result<String> {
         let word = self.word()?;
-        word.into_string()
-            .map_err(|word| self.bad(&word.to_string_lossy(), "text in UTF-8"))
+        word.into_string().map_err(|word| self.bad(&word.to_string_lossy(), "text in UTF-8"))
     }
 
     /// `NAME VALUE` or `NAME=VALUE`.
@@ -300,29 +268,19 @@ impl Values<'_> {
     }
 
     fn bad(&self, got: &str, wanted: &str) -> String {
-        format!(
-            "{} {got}: this should be {wanted}",
-            self.written.split('=').next().unwrap_or(self.written)
-        )
+        format!("{} {got}: this should be {wanted}", self.written.split('=').next().unwrap_or(self.written))
     }
 }
 
 fn unknown(written: &str, name: &str) -> String {
     match defs::nearest(name) {
-        Some(near) => format!(
-            "unknown flag {written}; did you mean {}? (--help shows all flags)",
-            defs::dashed(near)
-        ),
+        Some(near) => format!("unknown flag {written}; did you mean {}? (--help shows all flags)", defs::dashed(near)),
         None => format!("unknown flag {written} (--help shows all flags)"),
     }
 }
 
 fn list(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn stdin_to(text: &str, values: &Values<'_>) -> Result<StdinTo> {

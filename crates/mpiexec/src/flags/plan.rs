@@ -19,10 +19,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            status: 2,
-        }
+        Self { text: text.into(), status: 2 }
     }
 }
 
@@ -54,11 +51,7 @@ impl Plan {
 }
 
 /// Makes the plan; `outer` are the keys of the jobs around this one.
-pub(crate) fn plan(
-    args: &Args,
-    own: &[(OsString, OsString)],
-    outer: &[String],
-) -> Result<Plan, Refusal> {
+pub(crate) fn plan(args: &Args, own: &[(OsString, OsString)], outer: &[String]) -> Result<Plan, Refusal> {
     super::hosts::check(&args.hosts, &args.host_files).map_err(Refusal::usage)?;
     let several = args.parts.len() > 1;
     let mut groups = Vec::new();
@@ -76,31 +69,18 @@ pub(crate) fn plan(
         };
         total = total.saturating_add(ranks);
         let program = program(part, args, own, outer)?;
-        groups.push(Group {
-            program,
-            name,
-            ranks,
-        });
+        groups.push(Group { program, name, ranks });
     }
     if let StdinTo::Rank(rank) = args.stdin
         && rank >= total
     {
-        return Err(Refusal::usage(format!(
-            "--stdin {rank}: the job has {total} ranks (0 to {})",
-            total - 1
-        )));
+        return Err(Refusal::usage(format!("--stdin {rank}: the job has {total} ranks (0 to {})", total - 1)));
     }
     let mut notes = ignored_flags(args);
     if total > 1 && !args.quiet {
         notes.extend(groups.iter().find_map(foreign_library));
     }
-    Ok(Plan {
-        groups,
-        label: args.label,
-        stdin: args.stdin,
-        timeout: args.timeout.map(Duration::from_secs_f64),
-        notes,
-    })
+    Ok(Plan { groups, label: args.label, stdin: args.stdin, timeout: args.timeout.map(Duration::from_secs_f64), notes })
 }
 
 fn ignored_flags(args: &Args) -> Vec<String> {
@@ -120,26 +100,15 @@ fn ignored_flags(args: &Args) -> Vec<String> {
     if args.quiet || ignored.is_empty() {
         return Vec::new();
     }
-    vec![format!(
-        "note: without effect on one machine, ignored: {} (--quiet: no such note)",
-        ignored.join(" ")
-    )]
+    vec![format!("note: without effect on one machine, ignored: {} (--quiet: no such note)", ignored.join(" "))]
 }
 
 /// The ranks' Python would load another MPI, for which this launcher makes no job: each would be alone.
 fn foreign_library(group: &Group) -> Option<String> {
-    let entry = group
-        .program
-        .env
-        .iter()
-        .find_map(|entry| entry.to_bytes().strip_prefix(b"MPI4PY_LIBMPI="))?;
-    let own = std::env::current_exe()
-        .ok()
-        .and_then(|exe| exe.ancestors().nth(2)?.canonicalize().ok());
+    let entry = group.program.env.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"MPI4PY_LIBMPI="))?;
+    let own = std::env::current_exe().ok().and_then(|exe| exe.ancestors().nth(2)?.canonicalize().ok());
     let library = Path::new(OsStr::from_bytes(entry));
-    let is_own = library
-        .canonicalize()
-        .is_ok_and(|library| own.is_some_and(|own| library.starts_with(own)));
+    let is_own = library.canonicalize().is_ok_and(|library| own.is_some_and(|own| library.starts_with(own)));
     (!entry.is_empty() && !is_own).then(|| {
         format!(
             "note: MPI4PY_LIBMPI={} is set: with that library this mpiexec starts {} separate jobs of one rank; use the \
@@ -150,32 +119,16 @@ fn foreign_library(group: &Group) -> Option<String> {
     })
 }
 
-fn program(
-    part: &Part,
-    args: &Args,
-    own: &[(OsString, OsString)],
-    outer: &[String],
-) -> Result<Program, Refusal> {
+fn program(part: &Part, args: &Args, own: &[(OsString, OsString)], outer: &[String]) -> Result<Program, Refusal> {
     let env = environment(part, args, own, outer);
     let dir = part.dir.as_ref().map(PathBuf::from);
     if let Some(dir) = &dir
         && !dir.is_dir()
     {
-        return Err(Refusal::usage(format!(
-            "-wdir {}: there is no such directory",
-            dir.display()
-        )));
+        return Err(Refusal::usage(format!("-wdir {}: there is no such directory", dir.display())));
     }
-    let path = find(
-        &part.command[0],
-        env.get(OsStr::new("PATH")),
-        dir.as_deref(),
-    )?;
-    let args = part
-        .command
-        .iter()
-        .map(|word| c_string(word))
-        .collect::<Result<_, _>>()?;
+    let path = find(&part.command[0], env.get(OsStr::new("PATH")), dir.as_deref())?;
+    let args = part.command.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?;
     let env = env
         .iter()
         .map(|(name, value)| {
@@ -186,21 +139,12 @@ fn program(
         })
         .collect::<Result<_, _>>()?;
     let dir = dir.map(|dir| c_string(dir.as_os_str())).transpose()?;
-    Ok(Program {
-        path: c_string(path.as_os_str())?,
-        args,
-        env,
-        dir,
-    })
+    Ok(Program { path: c_string(path.as_os_str())?, args, env, dir })
 }
 
 fn c_string(text: &OsStr) -> Result<CString, Refusal> {
-    CString::new(text.as_bytes()).map_err(|_| {
-        Refusal::usage(format!(
-            "a zero byte in '{}'",
-            text.to_string_lossy().replace('\0', "\\0")
-        ))
-    })
+    CString::new(text.as_bytes())
+        .map_err(|_| Refusal::usage(format!("a zero byte in '{}'", text.to_string_lossy().replace('\0', "\\0"))))
 }
 
 /// The variables of the ranks of a part, but for those that differ from rank to rank.
@@ -216,11 +160,8 @@ fn environment(
         Pass::None => false,
         Pass::Only(list) => list.iter().any(|listed| OsStr::new(listed) == name),
     };
-    let mut env: BTreeMap<OsString, OsString> = own
-        .iter()
-        .filter(|(name, _)| wanted(name) && !belongs_to_a_rank(name))
-        .cloned()
-        .collect();
+    let mut env: BTreeMap<OsString, OsString> =
+        own.iter().filter(|(name, _)| wanted(name) && !belongs_to_a_rank(name)).cloned().collect();
     // Python output is not held back in a buffer that nobody sees, unless the user decided.
     if !own.iter().any(|(name, _)| name == "PYTHONUNBUFFERED") {
         env.insert("PYTHONUNBUFFERED".into(), "1".into());
@@ -229,11 +170,7 @@ fn environment(
         env.insert(name.into(), value.clone());
     }
     for (name, value) in &part.env {
-        let here = || {
-            own.iter()
-                .find(|(known, _)| known == OsStr::new(name))
-                .map(|(_, value)| value.clone())
-        };
+        let here = || own.iter().find(|(known, _)| known == OsStr::new(name)).map(|(_, value)| value.clone());
         if let Some(value) = value.clone().or_else(here) {
             env.insert(name.into(), value);
         }
@@ -246,15 +183,8 @@ fn environment(
 
 /// Variables that say which rank a process is: of a job around this one, ours or another launcher's.
 fn belongs_to_a_rank(name: &OsStr) -> bool {
-    let of_ours = || {
-        shm::env::ALL
-            .iter()
-            .any(|var| !var.for_users && OsStr::new(var.name) == name)
-    };
-    shm::job::FOREIGN_VARIABLES
-        .iter()
-        .any(|foreign| OsStr::new(foreign) == name)
-        || of_ours()
+    let of_ours = || shm::env::ALL.iter().any(|var| !var.for_users && OsStr::new(var.name) == name);
+    shm::job::FOREIGN_VARIABLES.iter().any(|foreign| OsStr::new(foreign) == name) || of_ours()
 }
 
 /// The file of a program: as a shell would look for it, and in the working directory at last.
@@ -279,14 +209,9 @@ fn find(program: &OsStr, path: Option<&OsString>, dir: Option<&Path>) -> Result<
         let default = OsString::from("/usr/local/bin:/usr/bin:/bin");
         let path = path.unwrap_or(&default).as_bytes().to_vec();
         for place in path.split(|&byte| byte == b':') {
-            let place = if place.is_empty() {
-                PathBuf::from(".")
-            } else {
-                OsString::from_vec(place.to_vec()).into()
-            };
+            let place = if place.is_empty() { PathBuf::from(".") } else { OsString::from_vec(place.to_vec()).into() };
             // The new process looks from its own directory.
-            let file =
-                std::path::absolute(place.join(program)).unwrap_or_else(|_| place.join(program));
+            let file = std::path::absolute(place.join(program)).unwrap_or_else(|_| place.join(program));
             if let Some(found) = consider(file.clone(), &file) {
                 return Ok(found);
             }
@@ -296,27 +221,15 @@ fn find(program: &OsStr, path: Option<&OsString>, dir: Option<&Path>) -> Result<
             return Ok(found);
         }
     }
-    let python = if shown.ends_with(".py") {
-        format!("; did you mean: python {shown}")
-    } else {
-        String::new()
-    };
+    let python = if shown.ends_with(".py") { format!("; did you mean: python {shown}") } else { String::new() };
     Err(match denied {
-        Some(_) => Refusal {
-            text: format!("can not start '{shown}': the file is not executable{python}"),
-            status: 126,
-        },
+        Some(_) => {
+            Refusal { text: format!("can not start '{shown}': the file is not executable{python}"), status: 126 }
+        }
         None => {
             let exists = in_dir(Path::new(program)).exists();
-            let what = if exists {
-                "it is a directory"
-            } else {
-                "there is no such program"
-            };
-            Refusal {
-                text: format!("can not start '{shown}': {what}{python}"),
-                status: 127,
-            }
+            let what = if exists { "it is a directory" } else { "there is no such program" };
+            Refusal { text: format!("can not start '{shown}': {what}{python}"), status: 127 }
         }
     })
 }

@@ -46,15 +46,7 @@ pub(super) struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            free: 0,
-            seen: 0,
-            state: State::Plain,
-            last: None,
-            partial: None,
-            closed: false,
-        }
+        Self { bytes: Vec::new(), free: 0, seen: 0, state: State::Plain, last: None, partial: None, closed: false }
     }
 }
 
@@ -74,10 +66,7 @@ impl Lines {
         self.bytes.extend_from_slice(bytes);
         self.last = Some(now);
         let before = self.seen;
-        while let Some(length) = self.bytes[self.seen..]
-            .iter()
-            .position(|&byte| byte == b'\n')
-        {
+        while let Some(length) = self.bytes[self.seen..].iter().position(|&byte| byte == b'\n') {
             let end = self.seen + length + 1;
             self.look(self.seen, end);
             self.seen = end;
@@ -95,11 +84,7 @@ impl Lines {
             _ if begins_traceback(line) => State::Traceback,
             State::Plain => State::Plain,
             // Code, positions, blank lines between chained ones, and the sentences that chain them.
-            State::Traceback | State::Complete
-                if line.is_empty() || line[0].is_ascii_whitespace() =>
-            {
-                self.state
-            }
+            State::Traceback | State::Complete if line.is_empty() || line[0].is_ascii_whitespace() => self.state,
             _ if CHAIN.contains(&line) => State::Traceback,
             _ => State::Complete,
         };
@@ -126,9 +111,7 @@ impl Lines {
             self.state = State::Plain;
         }
         let old = self.partial.is_some_and(|since| now >= since + PARTIAL);
-        if self.state == State::Plain
-            && (old || self.closed || self.bytes.len() - self.seen > LIMIT)
-        {
+        if self.state == State::Plain && (old || self.closed || self.bytes.len() - self.seen > LIMIT) {
             return self.bytes.len();
         }
         self.free
@@ -166,10 +149,7 @@ impl Lines {
 }
 
 fn trim(line: &[u8]) -> &[u8] {
-    let end = line
-        .iter()
-        .rposition(|&byte| byte != b'\n' && byte != b'\r')
-        .map_or(0, |at| at + 1);
+    let end = line.iter().rposition(|&byte| byte != b'\n' && byte != b'\r').map_or(0, |at| at + 1);
     &line[..end]
 }
 

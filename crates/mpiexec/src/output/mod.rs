@@ -107,21 +107,13 @@ impl Output {
     /// progress bars and colours are those of a run without us.
     pub(crate) fn connect(&mut self, rank: u32) -> shm::Result<Ends> {
         let stdout = self.add_source(rank, 0)?;
-        let stderr = if self.sinks.len() > 1 {
-            Some(self.add_source(rank, 1)?)
-        } else {
-            None
-        };
+        let stderr = if self.sinks.len() > 1 { Some(self.add_source(rank, 1)?) } else { None };
         Ok(Ends { stdout, stderr })
     }
 
     fn add_source(&mut self, rank: u32, sink: usize) -> shm::Result<OwnedFd> {
         let wants_terminal = rank == 0 && self.sinks[sink].terminal && !self.label;
-        let terminal = if wants_terminal {
-            tty::pair(self.sinks[sink].fd()).ok()
-        } else {
-            None
-        };
+        let terminal = if wants_terminal { tty::pair(self.sinks[sink].fd()).ok() } else { None };
         let is_terminal = terminal.is_some();
         let (ours, theirs) = match terminal {
             Some(pair) => pair,
@@ -150,8 +142,7 @@ impl Output {
             }
         }
         for (index, source) in self.sources.iter().enumerate() {
-            let room =
-                self.sinks[source.sink].queued() < QUEUE_LIMIT && source.lines.len() < SOURCE_LIMIT;
+            let room = self.sinks[source.sink].queued() < QUEUE_LIMIT && source.lines.len() < SOURCE_LIMIT;
             if let Some(pipe) = source.pipe.as_ref().filter(|_| room) {
                 self.source_places.push((index, poll.read(pipe.as_fd())));
             }
@@ -225,8 +216,7 @@ impl Output {
         if let Some(owner) = self.sinks[sink].open.filter(|&owner| owner != index) {
             let over = self.sources[owner].pipe.is_none() && self.sources[owner].lines.len() == 0;
             let data = self.sinks[sink].open_bytes > DATA;
-            let flows = data
-                && (self.sinks[sink].waits() || now < self.sources[owner].lines.last(now) + HOLD);
+            let flows = data && (self.sinks[sink].waits() || now < self.sources[owner].lines.last(now) + HOLD);
             let source = &mut self.sources[index];
             source.blocked = match source.blocked {
                 Blocked::Since(since) => Blocked::Since(since),

@@ -44,11 +44,7 @@ impl Sink {
 
     /// `bytes` of a source were written; `open` is the source if they do not end a line.
     pub(super) fn set_open(&mut self, open: Option<usize>, bytes: usize) {
-        self.open_bytes = if open.is_some() && open == self.open {
-            self.open_bytes + bytes
-        } else {
-            bytes
-        };
+        self.open_bytes = if open.is_some() && open == self.open { self.open_bytes + bytes } else { bytes };
         self.open = open;
     }
 

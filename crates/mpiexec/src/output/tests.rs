@@ -30,11 +30,7 @@ fn expect(events: &[(u32, &str)], until: u32, wanted: &[(u32, &str)]) {
 
 #[test]
 fn whole_lines_pass_at_once() {
-    expect(
-        &[(0, "one\ntwo\n"), (1, "three\n")],
-        2,
-        &[(0, "one\ntwo\n"), (1, "three\n")],
-    );
+    expect(&[(0, "one\ntwo\n"), (1, "three\n")], 2, &[(0, "one\ntwo\n"), (1, "three\n")]);
 }
 
 #[test]
@@ -44,11 +40,7 @@ fn a_line_that_comes_in_pieces_stays_whole() {
 
 #[test]
 fn a_prompt_is_passed_on_after_a_pause() {
-    expect(
-        &[(0, "done\nname? "), (200, "x\n")],
-        300,
-        &[(0, "done\n"), (50, "name? "), (200, "x\n")],
-    );
+    expect(&[(0, "done\nname? "), (200, "x\n")], 300, &[(0, "done\n"), (50, "name? "), (200, "x\n")]);
 }
 
 #[test]
@@ -58,41 +50,26 @@ fn a_progress_bar_that_never_pauses_is_passed_on_as_well() {
     assert!(written.len() >= 3, "{written:?}");
 }
 
-const TRACEBACK: &str =
-    "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\n    1/0\n    ~^~\n";
+const TRACEBACK: &str = "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\n    1/0\n    ~^~\n";
 const MESSAGE: &str = "ZeroDivisionError: division by zero\n";
 
 #[test]
 fn a_traceback_stays_in_one_piece() {
     let whole = format!("{TRACEBACK}{MESSAGE}");
-    expect(
-        &[(0, TRACEBACK), (20, MESSAGE)],
-        200,
-        &[(50, whole.as_str())],
-    );
+    expect(&[(0, TRACEBACK), (20, MESSAGE)], 200, &[(50, whole.as_str())]);
 }
 
 #[test]
 fn what_came_before_a_traceback_does_not_wait_for_it() {
     let whole = format!("{TRACEBACK}{MESSAGE}");
-    expect(
-        &[(0, &format!("before\n{whole}"))],
-        100,
-        &[(0, "before\n"), (30, whole.as_str())],
-    );
+    expect(&[(0, &format!("before\n{whole}"))], 100, &[(0, "before\n"), (30, whole.as_str())]);
 }
 
 #[test]
 fn chained_tracebacks_are_one_piece() {
     let chain = "\nDuring handling of the above exception, another exception occurred:\n\n";
     let whole = format!("{TRACEBACK}{MESSAGE}{chain}{TRACEBACK}{MESSAGE}");
-    let events = [
-        (0, TRACEBACK),
-        (5, MESSAGE),
-        (10, chain),
-        (60, TRACEBACK),
-        (65, MESSAGE),
-    ];
+    let events = [(0, TRACEBACK), (5, MESSAGE), (10, chain), (60, TRACEBACK), (65, MESSAGE)];
     expect(&events, 300, &[(95, whole.as_str())]);
 }
 
@@ -113,20 +90,13 @@ fn a_closed_stream_gives_everything_at_once() {
 #[test]
 fn ordinary_lines_after_a_traceback_pass_at_once_again() {
     let first = format!("{TRACEBACK}{MESSAGE}");
-    expect(
-        &[(0, &first), (100, "next\n")],
-        150,
-        &[(30, first.as_str()), (100, "next\n")],
-    );
+    expect(&[(0, &first), (100, "next\n")], 150, &[(30, first.as_str()), (100, "next\n")]);
 }
 
 #[test]
 fn labels_stand_before_every_line() {
     let mut start = true;
     assert_eq!(labelled(b"a\nb", 3, &mut start), b"[3] a\n[3] b");
-    assert_eq!(
-        labelled(b"c\n\nd\r\n", 3, &mut start),
-        b"c\n[3] \n[3] d\r\n"
-    );
+    assert_eq!(labelled(b"c\n\nd\r\n", 3, &mut start), b"c\n[3] \n[3] d\r\n");
     assert_eq!(labelled(b"10%\r20%", 3, &mut start), b"[3] 10%\r[3] 20%");
 }

@@ -7,15 +7,7 @@ use std::time::Duration;
 fn killed_launcher(name: &str, part: &str, processes: usize) {
     let mark = mark(name);
     let script = part.replace("MARK", &mark).replace("RANK", &rank());
-    let child = start(&[
-        "-x",
-        &format!("MARK={mark}"),
-        "-n",
-        "2",
-        "sh",
-        "-c",
-        &script,
-    ]);
+    let child = start(&["-x", &format!("MARK={mark}"), "-n", "2", "sh", "-c", &script]);
     wait_for_marked(&mark, processes);
     std::thread::sleep(Duration::from_millis(150));
     kill(child.id(), libc::SIGKILL);
@@ -61,15 +53,7 @@ fn kill_9_of_mpiexec_ends_background_processes_and_those_without_our_environment
 fn ranks_behind_a_shell_die_even_without_the_guardian() {
     let mark = mark("no-guardian");
     let script = format!("{} work 60; true", rank());
-    let child = start(&[
-        "-x",
-        &format!("MARK={mark}"),
-        "-n",
-        "2",
-        "sh",
-        "-c",
-        &script,
-    ]);
+    let child = start(&["-x", &format!("MARK={mark}"), "-n", "2", "sh", "-c", &script]);
     wait_for_marked(&mark, 5);
     std::thread::sleep(Duration::from_millis(150));
     // Both at once: mpiexec can not start another guardian, and this one can not act.
@@ -90,27 +74,15 @@ fn ranks_behind_a_shell_die_even_without_the_guardian() {
 #[test]
 fn a_killed_guardian_is_replaced() {
     let mark = mark("replaced");
-    let child = start(&[
-        "-x",
-        &format!("MARK={mark}"),
-        "-n",
-        "2",
-        "sh",
-        "-c",
-        "setsid sleep 60; true",
-    ]);
+    let child = start(&["-x", &format!("MARK={mark}"), "-n", "2", "sh", "-c", "setsid sleep 60; true"]);
     wait_for_marked(&mark, 5);
     let guardian = || {
         shm::os::proc::all().into_iter().find(|&pid| {
-            shm::os::proc::stat(pid)
-                .is_some_and(|stat| stat.runs() && stat.parent == child.id().cast_signed())
+            shm::os::proc::stat(pid).is_some_and(|stat| stat.runs() && stat.parent == child.id().cast_signed())
                 && shm::os::proc::name(pid).as_deref() == Some("oxmpi-guard")
         })
     };
-    kill(
-        guardian().expect("a guardian").cast_unsigned(),
-        libc::SIGKILL,
-    );
+    kill(guardian().expect("a guardian").cast_unsigned(), libc::SIGKILL);
     std::thread::sleep(Duration::from_millis(300));
     assert!(guardian().is_some(), "a new guardian");
     kill(child.id(), libc::SIGKILL);
@@ -130,10 +102,7 @@ fn the_guardian_does_not_look_like_mpiexec() {
     let line = std::fs::read(format!("/proc/{guardian}/cmdline")).expect("its command line");
     kill(child.id(), libc::SIGKILL);
     finish(child, "");
-    assert!(
-        !String::from_utf8_lossy(&line).contains("mpiexec"),
-        "pkill -f mpiexec must not find it"
-    );
+    assert!(!String::from_utf8_lossy(&line).contains("mpiexec"), "pkill -f mpiexec must not find it");
 }
 
 #[test]
@@ -150,24 +119,13 @@ fn a_failed_job_takes_everything_along() {
 fn a_good_jobs_background_process_may_finish_its_work() {
     let outcome = run(&["-n", "1", "sh", "-c", "(sleep 0.5; echo late) & echo early"]);
     outcome.status_is(0);
-    outcome.must(
-        outcome.stdout == "early\nlate\n" && outcome.stderr.is_empty(),
-        "both lines",
-    );
+    outcome.must(outcome.stdout == "early\nlate\n" && outcome.stderr.is_empty(), "both lines");
 }
 
 #[test]
 fn a_good_jobs_leftovers_are_ended_with_a_note() {
     let mark = mark("leftover");
-    let outcome = run(&[
-        "-x",
-        &format!("MARK={mark}"),
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        "sleep 60 & true",
-    ]);
+    let outcome = run(&["-x", &format!("MARK={mark}"), "-n", "1", "sh", "-c", "sleep 60 & true"]);
     outcome.status_is(0);
     outcome.says("the ranks left one process running (sleep, ...): ended");
     outcome.must(outcome.took < Duration::from_secs(4), "after two seconds");
@@ -202,25 +160,12 @@ fn a_nested_mpiexec_is_a_job_of_its_own_and_dies_with_the_outer_one() {
     let script = format!("{} -n 2 {} who", inner.display(), rank());
     let outcome = run(&["-n", "2", "sh", "-c", &script]);
     outcome.status_is(0);
-    let wanted = [
-        "rank 0 of 2 (Mpiexec)",
-        "rank 0 of 2 (Mpiexec)",
-        "rank 1 of 2 (Mpiexec)",
-        "rank 1 of 2 (Mpiexec)",
-    ];
+    let wanted = ["rank 0 of 2 (Mpiexec)", "rank 0 of 2 (Mpiexec)", "rank 1 of 2 (Mpiexec)", "rank 1 of 2 (Mpiexec)"];
     outcome.must(outcome.lines() == wanted, "two worlds of two");
 
     let mark = mark("nested");
     let script = format!("{} -n 2 sh -c 'setsid sleep 60; true'", inner.display());
-    let child = start(&[
-        "-x",
-        &format!("MARK={mark}"),
-        "-n",
-        "2",
-        "sh",
-        "-c",
-        &script,
-    ]);
+    let child = start(&["-x", &format!("MARK={mark}"), "-n", "2", "sh", "-c", &script]);
     wait_for_marked(&mark, 9);
     kill(child.id(), libc::SIGKILL);
     nobody_left(&mark);

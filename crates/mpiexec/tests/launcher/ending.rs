@@ -9,13 +9,8 @@ const SOON: Duration = Duration::from_secs(2);
 fn a_good_job_says_nothing_and_returns_0() {
     let outcome = run(&["-n", "4", &rank(), "who"]);
     outcome.status_is(0);
-    outcome.must(
-        outcome.stderr.is_empty(),
-        "nothing of our own on a good run",
-    );
-    let wanted: Vec<String> = (0..4)
-        .map(|rank| format!("rank {rank} of 4 (Mpiexec)"))
-        .collect();
+    outcome.must(outcome.stderr.is_empty(), "nothing of our own on a good run");
+    let wanted: Vec<String> = (0..4).map(|rank| format!("rank {rank} of 4 (Mpiexec)")).collect();
     outcome.must(outcome.lines() == wanted, "four ranks of one world");
 }
 
@@ -28,19 +23,7 @@ fn two_hundred_ranks_find_each_other() {
 
 #[test]
 fn a_non_zero_exit_in_the_middle_of_mpi_ends_the_others() {
-    let outcome = run(&[
-        "-n",
-        "1",
-        &rank(),
-        "leave",
-        "3",
-        ":",
-        "-n",
-        "3",
-        &rank(),
-        "work",
-        "60",
-    ]);
+    let outcome = run(&["-n", "1", &rank(), "leave", "3", ":", "-n", "3", &rank(), "work", "60"]);
     outcome.status_is(3);
     outcome.says("mpiexec: rank 0 of 4 failed first: it ended with exit code 3; the other 3 ranks were ended");
     outcome.must(outcome.took < SOON, "within a second");
@@ -48,45 +31,22 @@ fn a_non_zero_exit_in_the_middle_of_mpi_ends_the_others() {
 
 #[test]
 fn a_signal_is_named() {
-    let outcome = run(&[
-        "-n",
-        "2",
-        &rank(),
-        "work",
-        "60",
-        ":",
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        "sleep 0.1; kill -SEGV $$",
-    ]);
+    let outcome = run(&["-n", "2", &rank(), "work", "60", ":", "-n", "1", "sh", "-c", "sleep 0.1; kill -SEGV $$"]);
     outcome.status_is(139);
-    outcome.says("rank 2 of 3 failed first: it was killed by signal 11 (SIGSEGV: segmentation fault); the other 2 ranks");
+    outcome
+        .says("rank 2 of 3 failed first: it was killed by signal 11 (SIGSEGV: segmentation fault); the other 2 ranks");
     outcome.must(outcome.took < SOON, "within a second");
 }
 
 #[test]
 fn an_uncaught_exception_is_called_by_its_name_and_its_traceback_is_whole() {
-    let outcome = run(&[
-        "-n",
-        "1",
-        &rank(),
-        "raise",
-        ":",
-        "-n",
-        "2",
-        &rank(),
-        "work",
-        "60",
-    ]);
+    let outcome = run(&["-n", "1", &rank(), "raise", ":", "-n", "2", &rank(), "work", "60"]);
     outcome.status_is(1);
-    outcome.says("rank 0 of 3 failed first: it ended with an uncaught Python exception (its traceback is above), exit code 1");
-    let lines: Vec<&str> = outcome.stderr.lines().collect();
-    outcome.must(
-        lines.len() == 23 && lines[21] == "ValueError: of rank 0",
-        "the traceback before the sentence",
+    outcome.says(
+        "rank 0 of 3 failed first: it ended with an uncaught Python exception (its traceback is above), exit code 1",
     );
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    outcome.must(lines.len() == 23 && lines[21] == "ValueError: of rank 0", "the traceback before the sentence");
 }
 
 #[test]
@@ -94,41 +54,28 @@ fn ranks_that_all_raise_finish_their_tracebacks_and_none_is_mixed() {
     let outcome = run(&["-n", "4", &rank(), "raise"]);
     outcome.status_is(1);
     let lines: Vec<&str> = outcome.stderr.lines().collect();
-    outcome.must(
-        lines.len() == 4 * 22 + 1,
-        "four whole tracebacks and a sentence",
-    );
+    outcome.must(lines.len() == 4 * 22 + 1, "four whole tracebacks and a sentence");
     for block in lines.chunks(22).take(4) {
-        let last = block[21]
-            .strip_prefix("ValueError: of rank ")
-            .unwrap_or("?");
+        let last = block[21].strip_prefix("ValueError: of rank ").unwrap_or("?");
         let own = format!("\"rank{last}.py\"");
-        let whole = block[0].starts_with("Traceback")
-            && block[1..21].iter().all(|line| line.contains(&own));
+        let whole = block[0].starts_with("Traceback") && block[1..21].iter().all(|line| line.contains(&own));
         outcome.must(whole, "a traceback in one piece");
     }
 }
 
 #[test]
+fn the_rank_that_raised_first_is_blamed_though_others_end_sooner() {
+    // Rank 0 raises at once and needs 0.5 s to end; rank 1 raises later and is faster.
+    let outcome = run(&["-n", "1", &rank(), "raise", "0.4", ":", "-n", "1", &rank(), "raise", "0", "0.15"]);
+    outcome.says("rank 0 of 2 failed first: it ended with an uncaught Python exception");
+}
+
+#[test]
 fn mpi_abort_gives_its_code() {
     for (code, status) in [("7", 7), ("300", 44), ("256", 1), ("0", 0)] {
-        let outcome = run(&[
-            "-n",
-            "1",
-            &rank(),
-            "abort",
-            code,
-            ":",
-            "-n",
-            "1",
-            &rank(),
-            "work",
-            "60",
-        ]);
+        let outcome = run(&["-n", "1", &rank(), "abort", code, ":", "-n", "1", &rank(), "work", "60"]);
         outcome.status_is(status);
-        outcome.says(&format!(
-            "rank 0 of 2 failed first: it called MPI_Abort({code}); the other rank was ended"
-        ));
+        outcome.says(&format!("rank 0 of 2 failed first: it called MPI_Abort({code}); the other rank was ended"));
         outcome.must(outcome.took < SOON, "within a second");
     }
 }
@@ -136,19 +83,7 @@ fn mpi_abort_gives_its_code() {
 #[test]
 fn mpi_abort_behind_a_shell_that_goes_on_ends_the_job_too() {
     let script = format!("{} abort 7; sleep 60", rank());
-    let outcome = run(&[
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        &script,
-        ":",
-        "-n",
-        "1",
-        &rank(),
-        "work",
-        "60",
-    ]);
+    let outcome = run(&["-n", "1", "sh", "-c", &script, ":", "-n", "1", &rank(), "work", "60"]);
     outcome.status_is(7);
     outcome.says("rank 0 of 2 failed first: it called MPI_Abort(7)");
     outcome.must(outcome.took < SOON, "within a second");
@@ -156,30 +91,11 @@ fn mpi_abort_behind_a_shell_that_goes_on_ends_the_job_too() {
 
 #[test]
 fn a_rank_that_leaves_without_finalize_while_another_waits_is_a_failure() {
-    let outcome = run(&[
-        "-n",
-        "1",
-        &rank(),
-        "wait",
-        ":",
-        "-n",
-        "1",
-        &rank(),
-        "leave",
-        "0",
-    ]);
+    let outcome = run(&["-n", "1", &rank(), "wait", ":", "-n", "1", &rank(), "leave", "0"]);
     outcome.status_is(1);
-    outcome.says(
-        "rank 1 of 2 failed first: it ended without MPI_Finalize (exit code 0) while others waited",
-    );
-    outcome.must(
-        outcome.stdout.contains("rank 0 saw: rank 1"),
-        "the waiting rank is told",
-    );
-    outcome.must(
-        outcome.took < Duration::from_secs(3),
-        "after the grace of a second",
-    );
+    outcome.says("rank 1 of 2 failed first: it ended without MPI_Finalize (exit code 0) while others waited");
+    outcome.must(outcome.stdout.contains("rank 0 saw: rank 1"), "the waiting rank is told");
+    outcome.must(outcome.took < Duration::from_secs(3), "after the grace of a second");
 }
 
 #[test]
@@ -192,24 +108,10 @@ fn ranks_that_all_leave_without_finalize_are_no_failure() {
 #[test]
 fn a_rank_that_dies_behind_a_shell_is_found_by_who_waits_for_it() {
     let script = format!("{} leave 5; sleep 60", rank());
-    let outcome = run(&[
-        "-n",
-        "1",
-        &rank(),
-        "wait",
-        ":",
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        &script,
-    ]);
+    let outcome = run(&["-n", "1", &rank(), "wait", ":", "-n", "1", "sh", "-c", &script]);
     outcome.status_is(1);
     outcome.says("rank 1 of 2 failed first: it ended without MPI_Finalize while others waited");
-    outcome.must(
-        outcome.took < Duration::from_secs(4),
-        "after the grace of a second",
-    );
+    outcome.must(outcome.took < Duration::from_secs(4), "after the grace of a second");
 }
 
 #[test]
@@ -239,10 +141,7 @@ fn exit_codes_after_finalize_leave_the_others_in_peace() {
     outcome.status_is(3);
     outcome.must(outcome.lines().len() == 3, "all three come through");
     outcome.says("rank 1 of 3 failed first: it ended with exit code 3");
-    outcome.must(
-        !outcome.stderr.contains("ended;") && !outcome.stderr.contains("were ended"),
-        "nobody was ended",
-    );
+    outcome.must(!outcome.stderr.contains("ended;") && !outcome.stderr.contains("were ended"), "nobody was ended");
 }
 
 #[test]
@@ -254,13 +153,7 @@ fn the_same_exit_code_on_all_ranks_is_the_jobs() {
 
 #[test]
 fn programs_without_mpi_end_by_themselves_when_they_can() {
-    let outcome = run(&[
-        "-n",
-        "4",
-        "sh",
-        "-c",
-        "sleep 0.0$OXMPI_RANK; echo here; exit 3",
-    ]);
+    let outcome = run(&["-n", "4", "sh", "-c", "sleep 0.0$OXMPI_RANK; echo here; exit 3"]);
     outcome.status_is(3);
     outcome.must(outcome.lines().len() == 4, "all four come through");
     let outcome = run(&["-n", "1", "false", ":", "-n", "1", "sleep", "60"]);
@@ -272,19 +165,7 @@ fn programs_without_mpi_end_by_themselves_when_they_can() {
 fn a_rank_that_ignores_sigterm_is_killed() {
     let mark = mark("stubborn");
     let script = format!("trap '' TERM; : {mark}; while :; do sleep 0.1; done");
-    let outcome = run(&[
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        &script,
-        ":",
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        "sleep 0.2; exit 2",
-    ]);
+    let outcome = run(&["-n", "1", "sh", "-c", &script, ":", "-n", "1", "sh", "-c", "sleep 0.2; exit 2"]);
     outcome.status_is(2);
     outcome.must(outcome.took < SOON, "within a second");
     nobody_left(&mark);
@@ -294,10 +175,8 @@ fn a_rank_that_ignores_sigterm_is_killed() {
 fn a_program_that_can_not_start_is_one_sentence() {
     let outcome = run(&["-n", "2", "no-such-program"]);
     outcome.status_is(127);
-    outcome.must(
-        outcome.stderr == "mpiexec: can not start 'no-such-program': there is no such program\n",
-        "one sentence",
-    );
+    outcome
+        .must(outcome.stderr == "mpiexec: can not start 'no-such-program': there is no such program\n", "one sentence");
     let outcome = run(&["-n", "2", "/etc/passwd"]);
     outcome.status_is(126);
     let script = std::env::temp_dir().join(mark("script"));
@@ -320,26 +199,19 @@ fn a_time_limit_ends_the_job() {
 
 #[test]
 fn signals_reach_the_ranks_and_their_exit_codes_come_back() {
-    for (signal, name) in [
-        (libc::SIGTERM, "TERM"),
-        (libc::SIGINT, "INT"),
-        (libc::SIGUSR1, "USR1"),
-        (libc::SIGHUP, "HUP"),
-    ] {
+    for (signal, name) in
+        [(libc::SIGTERM, "TERM"), (libc::SIGINT, "INT"), (libc::SIGUSR1, "USR1"), (libc::SIGHUP, "HUP")]
+    {
         let mark = mark(name);
-        let script = format!(
-            "trap 'echo got {name}; exit 0' {name}; : {mark}; echo ready; while :; do sleep 0.02; done"
-        );
+        let script =
+            format!("trap 'echo got {name}; exit 0' {name}; : {mark}; echo ready; while :; do sleep 0.02; done");
         let child = start(&["-n", "2", "sh", "-c", &script]);
         wait_for_marked(&mark, 3);
         std::thread::sleep(Duration::from_millis(200));
         kill(child.id(), signal);
         let outcome = finish(child, "");
         outcome.status_is(0);
-        outcome.must(
-            outcome.stdout.matches(&format!("got {name}")).count() == 2,
-            "both ranks got it",
-        );
+        outcome.must(outcome.stdout.matches(&format!("got {name}")).count() == 2, "both ranks got it");
         nobody_left(&mark);
     }
 }
@@ -354,10 +226,7 @@ fn an_interrupted_job_says_so_and_returns_130() {
     kill(child.id(), libc::SIGINT);
     let outcome = finish(child, "");
     outcome.status_is(130);
-    outcome.must(
-        outcome.stderr == "mpiexec: ended by SIGINT\n",
-        "one sentence",
-    );
+    outcome.must(outcome.stderr == "mpiexec: ended by SIGINT\n", "one sentence");
     outcome.must(outcome.took < SOON, "at once");
 }
 
@@ -391,8 +260,7 @@ fn a_second_interrupt_kills() {
 #[test]
 fn a_stopped_job_goes_on() {
     let mark = mark("stop");
-    let script =
-        format!(": {mark}; i=0; while [ $i -lt 30 ]; do sleep 0.02; i=$((i+1)); done; echo done");
+    let script = format!(": {mark}; i=0; while [ $i -lt 30 ]; do sleep 0.02; i=$((i+1)); done; echo done");
     let child = start(&["-n", "2", "sh", "-c", &script]);
     wait_for_marked(&mark, 3);
     kill(child.id(), libc::SIGTSTP);
@@ -409,10 +277,7 @@ fn a_stopped_job_goes_on() {
 fn help_and_version_need_nothing() {
     let outcome = run(&["--help"]);
     outcome.status_is(0);
-    outcome.must(
-        outcome.stdout.contains("-np") && outcome.stdout.contains("--oversubscribe"),
-        "all flags",
-    );
+    outcome.must(outcome.stdout.contains("-np") && outcome.stdout.contains("--oversubscribe"), "all flags");
     let outcome = run(&["--version"]);
     outcome.must(outcome.stdout.contains("oxmpi"), "the name");
     assert!(mpiexec().exists());

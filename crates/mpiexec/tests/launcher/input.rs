@@ -11,18 +11,7 @@ fn rank_0_reads_and_the_others_see_the_end() {
 #[test]
 fn another_rank_all_or_nobody_can_read() {
     let read = |who: &str| {
-        let outcome = run_with_input(
-            &[
-                "--stdin",
-                who,
-                "-n",
-                "3",
-                "sh",
-                "-c",
-                "echo $OXMPI_RANK:$(cat)",
-            ],
-            "text",
-        );
+        let outcome = run_with_input(&["--stdin", who, "-n", "3", "sh", "-c", "echo $OXMPI_RANK:$(cat)"], "text");
         outcome.status_is(0);
         outcome.lines().join(" ")
     };
@@ -41,23 +30,16 @@ fn much_input_reaches_everybody_whole() {
 #[test]
 fn what_no_rank_reads_is_left_for_the_next_program() {
     // The loop of a shell script: each run must not swallow the list that is read.
-    let script =
-        "printf '1\\n2\\n3\\n' | while read line; do \"$0\" -n 2 sh -c \"echo $line\" ; done";
+    let script = "printf '1\\n2\\n3\\n' | while read line; do \"$0\" -n 2 sh -c \"echo $line\" ; done";
     let mut shell = command("sh", &["-c", script]);
     shell.arg(mpiexec());
     let outcome = run_command(shell);
-    outcome.must(
-        outcome.lines() == ["1", "1", "2", "2", "3", "3"],
-        "three runs",
-    );
+    outcome.must(outcome.lines() == ["1", "1", "2", "2", "3", "3"], "three runs");
 }
 
 #[test]
 fn input_for_a_rank_that_does_not_read_is_no_error() {
-    let outcome = run_with_input(
-        &["--stdin", "all", "-n", "2", "true"],
-        &"x".repeat(1_000_000),
-    );
+    let outcome = run_with_input(&["--stdin", "all", "-n", "2", "true"], &"x".repeat(1_000_000));
     outcome.status_is(0);
     let outcome = run(&["-n", "2", "true"]);
     outcome.status_is(0);

@@ -12,22 +12,16 @@ fn whole_lines_never_mix() {
                   printf 'line%d.\\n' $i; i=$((i+1)); done";
     let outcome = run(&["-n", "6", "sh", "-c", script]);
     outcome.status_is(0);
-    let mut wanted: Vec<String> = (0..6)
-        .flat_map(|r| (0..25).map(move |i| format!("rank{r}line{i}.")))
-        .collect();
+    let mut wanted: Vec<String> = (0..6).flat_map(|r| (0..25).map(move |i| format!("rank{r}line{i}."))).collect();
     wanted.sort();
     outcome.must(outcome.lines() == wanted, "150 whole lines");
 }
 
 #[test]
 fn lines_with_long_pauses_stay_whole_as_well() {
-    let script =
-        "printf a$OXMPI_RANK; sleep 0.2; printf b$OXMPI_RANK; sleep 0.2; echo c$OXMPI_RANK";
+    let script = "printf a$OXMPI_RANK; sleep 0.2; printf b$OXMPI_RANK; sleep 0.2; echo c$OXMPI_RANK";
     let outcome = run(&["-n", "4", "sh", "-c", script]);
-    outcome.must(
-        outcome.lines() == ["a0b0c0", "a1b1c1", "a2b2c2", "a3b3c3"],
-        "four whole lines",
-    );
+    outcome.must(outcome.lines() == ["a0b0c0", "a1b1c1", "a2b2c2", "a3b3c3"], "four whole lines");
 }
 
 #[test]
@@ -44,34 +38,17 @@ fi";
     let outcome = run(&["-n", "3", "sh", "-c", script]);
     outcome.status_is(0);
     let lines: Vec<&str> = outcome.stderr.lines().collect();
-    let start = lines
-        .iter()
-        .position(|line| line.starts_with("Traceback"))
-        .expect("a traceback");
+    let start = lines.iter().position(|line| line.starts_with("Traceback")).expect("a traceback");
     let block = &lines[start..start + 10];
-    outcome.must(
-        !block.contains(&"noise") && block[9] == "KeyError: 1",
-        "ten lines in one piece",
-    );
+    outcome.must(!block.contains(&"noise") && block[9] == "KeyError: 1", "ten lines in one piece");
     outcome.must(start > 0 && lines.len() == 170, "between the others' lines");
 }
 
 #[test]
 fn a_prompt_comes_through_before_its_line_is_finished() {
-    let mut child = start(&[
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        "printf 'name? '; read name; echo hello $name",
-    ]);
+    let mut child = start(&["-n", "1", "sh", "-c", "printf 'name? '; read name; echo hello $name"]);
     let mut prompt = [0u8; 6];
-    child
-        .stdout
-        .as_mut()
-        .expect("a pipe")
-        .read_exact(&mut prompt)
-        .expect("the prompt");
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut prompt).expect("the prompt");
     assert_eq!(&prompt, b"name? ");
     let outcome = finish(child, "you\n");
     outcome.must(outcome.stdout == "hello you\n", "the answer");
@@ -83,12 +60,7 @@ fn an_unfinished_line_does_not_hold_the_others_back_for_long() {
     let mut child = start(&["-n", "2", "sh", "-c", script]);
     let begun = Instant::now();
     let mut text = [0u8; 17];
-    child
-        .stdout
-        .as_mut()
-        .expect("a pipe")
-        .read_exact(&mut text)
-        .expect("text");
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut text).expect("text");
     assert_eq!(std::str::from_utf8(&text), Ok("wait \nother\nmore\n"));
     assert!(begun.elapsed() < Duration::from_millis(900));
     let outcome = finish(child, "");
@@ -97,47 +69,22 @@ fn an_unfinished_line_does_not_hold_the_others_back_for_long() {
 
 #[test]
 fn python_output_is_not_held_back() {
-    let mut child = start(&[
-        "-n",
-        "1",
-        "python3",
-        "-c",
-        "import time; print('now'); time.sleep(3)",
-    ]);
+    let mut child = start(&["-n", "1", "python3", "-c", "import time; print('now'); time.sleep(3)"]);
     let begun = Instant::now();
     let mut text = [0u8; 4];
-    child
-        .stdout
-        .as_mut()
-        .expect("a pipe")
-        .read_exact(&mut text)
-        .expect("text");
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut text).expect("text");
     let took = begun.elapsed();
     super::support::kill(child.id(), libc::SIGTERM);
     finish(child, "");
-    assert!(
-        text == *b"now\n" && took < Duration::from_secs(2),
-        "{text:?} after {took:?}"
-    );
-    let outcome = run(&[
-        "-x",
-        "PYTHONUNBUFFERED=0",
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        "echo $PYTHONUNBUFFERED",
-    ]);
+    assert!(text == *b"now\n" && took < Duration::from_secs(2), "{text:?} after {took:?}");
+    let outcome = run(&["-x", "PYTHONUNBUFFERED=0", "-n", "1", "sh", "-c", "echo $PYTHONUNBUFFERED"]);
     outcome.must(outcome.stdout == "0\n", "the user decides");
 }
 
 #[test]
 fn labels_name_the_rank() {
     let outcome = run(&["-l", "-n", "2", "sh", "-c", "echo one; echo two >&2"]);
-    outcome.must(
-        outcome.lines() == ["[0] one", "[1] one"],
-        "labelled standard output",
-    );
+    outcome.must(outcome.lines() == ["[0] one", "[1] one"], "labelled standard output");
     let mut errors: Vec<&str> = outcome.stderr.lines().collect();
     errors.sort_unstable();
     outcome.must(errors == ["[0] two", "[1] two"], "labelled standard error");
@@ -149,19 +96,11 @@ fn labels_name_the_rank() {
 
 #[test]
 fn the_streams_of_a_rank_keep_their_order_when_they_lead_to_one_place() {
-    let mut shell = command(
-        "sh",
-        &[
-            "-c",
-            "\"$0\" -n 1 sh -c 'for i in 1 2 3 4 5 6; do echo o$i; echo e$i >&2; done' 2>&1",
-        ],
-    );
+    let mut shell =
+        command("sh", &["-c", "\"$0\" -n 1 sh -c 'for i in 1 2 3 4 5 6; do echo o$i; echo e$i >&2; done' 2>&1"]);
     shell.arg(mpiexec());
     let outcome = super::support::run_command(shell);
-    outcome.must(
-        outcome.stdout == "o1\ne1\no2\ne2\no3\ne3\no4\ne4\no5\ne5\no6\ne6\n",
-        "the order of writing",
-    );
+    outcome.must(outcome.stdout == "o1\ne1\no2\ne2\no3\ne3\no4\ne4\no5\ne5\no6\ne6\n", "the order of writing");
 }
 
 #[test]
@@ -189,47 +128,25 @@ fn a_slow_reader_loses_nothing_and_stops_nothing() {
     let status = super::support::wait(&mut child, Duration::from_secs(10));
     assert!(status.success());
     assert_eq!(bytes.len(), 4 * 6_000_001);
-    assert_eq!(
-        bytes.iter().filter(|&&byte| byte == b'x').count(),
-        4 * 6_000_000
-    );
+    assert_eq!(bytes.iter().filter(|&&byte| byte == b'x').count(), 4 * 6_000_000);
 }
 
 #[test]
 fn a_reader_that_leaves_ends_the_job_quietly() {
     let begun = Instant::now();
-    let mut shell = command(
-        "bash",
-        &[
-            "-c",
-            "\"$0\" -n 2 sh -c 'while :; do echo y; done' | head -n 3; echo ${PIPESTATUS[0]}",
-        ],
-    );
+    let mut shell =
+        command("bash", &["-c", "\"$0\" -n 2 sh -c 'while :; do echo y; done' | head -n 3; echo ${PIPESTATUS[0]}"]);
     shell.arg(mpiexec());
     let outcome = super::support::run_command(shell);
-    outcome.must(
-        outcome.stdout == "y\ny\ny\n141\n" && outcome.stderr.is_empty(),
-        "three lines, then silence",
-    );
+    outcome.must(outcome.stdout == "y\ny\ny\n141\n" && outcome.stderr.is_empty(), "three lines, then silence");
     assert!(begun.elapsed() < Duration::from_secs(3));
 }
 
 #[test]
 fn a_full_disk_is_told() {
-    let full = std::fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .expect("/dev/full");
-    let mut run = command(
-        &mpiexec().to_string_lossy(),
-        &["-n", "2", "sh", "-c", "echo x; sleep 60"],
-    );
-    let child = run
-        .stdin(Stdio::null())
-        .stdout(full)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let mut run = command(&mpiexec().to_string_lossy(), &["-n", "2", "sh", "-c", "echo x; sleep 60"]);
+    let child = run.stdin(Stdio::null()).stdout(full).stderr(Stdio::piped()).spawn().expect("it starts");
     let outcome = finish(child, "");
     outcome.status_is(1);
     outcome.says("can not write to standard output: No space left on device");
@@ -237,29 +154,14 @@ fn a_full_disk_is_told() {
 
 #[test]
 fn the_last_words_without_a_newline_are_kept() {
-    let outcome = run(&[
-        "-n",
-        "1",
-        "sh",
-        "-c",
-        "printf tail; printf error >&2; exit 2",
-    ]);
+    let outcome = run(&["-n", "1", "sh", "-c", "printf tail; printf error >&2; exit 2"]);
     outcome.must(outcome.stdout == "tail", "as it was written");
-    outcome.must(
-        outcome.stderr.starts_with("error\nmpiexec: rank 0 ended"),
-        "our sentence on a line of its own",
-    );
+    outcome.must(outcome.stderr.starts_with("error\nmpiexec: rank 0 ended"), "our sentence on a line of its own");
 }
 
 #[test]
 fn a_hundred_megabytes_pass_in_reasonable_time() {
-    let outcome = run(&[
-        "-n",
-        "2",
-        "sh",
-        "-c",
-        "yes abcdefghijklmnopqrstuvwxyz | head -c 54000000",
-    ]);
+    let outcome = run(&["-n", "2", "sh", "-c", "yes abcdefghijklmnopqrstuvwxyz | head -c 54000000"]);
     outcome.must(outcome.stdout.len() == 108_000_000, "all of it");
     outcome.must(outcome.took < Duration::from_secs(20), "in time");
 }

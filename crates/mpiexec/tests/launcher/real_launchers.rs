@@ -7,17 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .expect("the repository")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the repository").to_owned()
 }
 
 /// The mpiexec of a peer, with what it needs to run here.
 fn peer(name: &str) -> Option<Vec<String>> {
-    let folder =
-        std::env::var_os("OXMPI_PEERS").map_or_else(|| root().join(".venv-peers"), PathBuf::from);
+    let folder = std::env::var_os("OXMPI_PEERS").map_or_else(|| root().join(".venv-peers"), PathBuf::from);
     let program = folder.join(name).join("bin/mpiexec");
     if !program.exists() {
         eprintln!("skipped: {} is not there", program.display());
@@ -31,11 +26,7 @@ fn peer(name: &str) -> Option<Vec<String>> {
 }
 
 fn run_under(launcher: &[String], rest: &[&str]) -> Outcome {
-    let words: Vec<&str> = launcher[1..]
-        .iter()
-        .map(String::as_str)
-        .chain(rest.iter().copied())
-        .collect();
+    let words: Vec<&str> = launcher[1..].iter().map(String::as_str).chain(rest.iter().copied()).collect();
     run_command(command(&launcher[0], &words))
 }
 
@@ -51,42 +42,19 @@ fn all_of_it(launcher: &[String], name: &str) {
     let rank = rank();
     world(&run_under(launcher, &["-n", "4", &rank, "who"]), 4, name, 1);
     let outcome = run_under(launcher, &["-n", "2", &rank, "child"]);
-    outcome.must(
-        outcome.stdout.matches("child: rank 0 of 1 (Alone)").count() == 2,
-        "children are alone",
-    );
+    outcome.must(outcome.stdout.matches("child: rank 0 of 1 (Alone)").count() == 2, "children are alone");
     // Behind a shell, one program after the other, and behind a wrapper that closes descriptors.
     let wrapper = format!("import subprocess; subprocess.run(['{rank}', 'who'], check=True)");
     let script = format!("{rank} who; {rank} who; python3 -c \"{wrapper}\"");
-    world(
-        &run_under(launcher, &["-n", "3", "sh", "-c", &script]),
-        3,
-        name,
-        3,
-    );
+    world(&run_under(launcher, &["-n", "3", "sh", "-c", &script]), 3, name, 3);
     // A rank that fails ends the others, who wait for it.
-    let outcome = run_under(
-        launcher,
-        &[
-            "-n", "2", &rank, "wait", ":", "-n", "1", &rank, "leave", "3",
-        ],
-    );
+    let outcome = run_under(launcher, &["-n", "2", &rank, "wait", ":", "-n", "1", &rank, "leave", "3"]);
     outcome.must(outcome.status != 0, "a failure");
-    let outcome = run_under(
-        launcher,
-        &[
-            "-n", "2", &rank, "wait", ":", "-n", "1", &rank, "abort", "7",
-        ],
-    );
+    let outcome = run_under(launcher, &["-n", "2", &rank, "wait", ":", "-n", "1", &rank, "abort", "7"]);
     outcome.must(outcome.status != 0, "a failure");
     // Our mpiexec inside is a world of its own.
     let inner = format!("{} -n 2 {rank} who", mpiexec().display());
-    world(
-        &run_under(launcher, &["-n", "1", "sh", "-c", &inner]),
-        2,
-        "Mpiexec",
-        1,
-    );
+    world(&run_under(launcher, &["-n", "1", "sh", "-c", &inner]), 2, "Mpiexec", 1);
 }
 
 #[test]
@@ -117,10 +85,7 @@ fn another_launcher_inside_a_rank_of_ours_makes_its_own_world() {
     };
     let script = format!("{} -n 3 {} who", launcher[0], rank());
     let own = mpiexec();
-    let outcome = run_command(command(
-        &own.to_string_lossy(),
-        &["-n", "2", "sh", "-c", &script],
-    ));
+    let outcome = run_command(command(&own.to_string_lossy(), &["-n", "2", "sh", "-c", &script]));
     world(&outcome, 3, "Hydra", 2);
 }
 
@@ -138,22 +103,12 @@ impl Slurm {
             eprintln!("skipped: Slurm needs root and {}", tool.display());
             return None;
         }
-        let outcome = run_command(command(
-            &tool.to_string_lossy(),
-            &["start", &nodes.to_string()],
-        ));
-        let Some(conf) = outcome
-            .stdout
-            .lines()
-            .find_map(|line| line.strip_prefix("export SLURM_CONF="))
-        else {
+        let outcome = run_command(command(&tool.to_string_lossy(), &["start", &nodes.to_string()]));
+        let Some(conf) = outcome.stdout.lines().find_map(|line| line.strip_prefix("export SLURM_CONF=")) else {
             eprintln!("skipped: Slurm does not start here: {}", outcome.stderr);
             return None;
         };
-        Some(Self {
-            tool,
-            conf: conf.to_owned(),
-        })
+        Some(Self { tool, conf: conf.to_owned() })
     }
 
     fn run(&self, words: &[&str]) -> Outcome {
@@ -178,44 +133,16 @@ fn ranks_of_srun_are_one_world() {
     let Some(slurm) = Slurm::start(1) else { return };
     let rank = rank();
     for plugin in ["none", "pmi2", "pmix"] {
-        world(
-            &slurm.run(&["srun", &format!("--mpi={plugin}"), "-n", "4", &rank, "who"]),
-            4,
-            "Slurm",
-            1,
-        );
+        world(&slurm.run(&["srun", &format!("--mpi={plugin}"), "-n", "4", &rank, "who"]), 4, "Slurm", 1);
     }
     let outcome = slurm.run(&["srun", "-n", "2", &rank, "child"]);
-    outcome.must(
-        outcome.stdout.matches("child: rank 0 of 1 (Alone)").count() == 2,
-        "children are alone",
-    );
-    world(
-        &slurm.run(&[
-            "srun",
-            "-n",
-            "3",
-            "sh",
-            "-c",
-            &format!("{rank} who; {rank} who"),
-        ]),
-        3,
-        "Slurm",
-        2,
-    );
+    outcome.must(outcome.stdout.matches("child: rank 0 of 1 (Alone)").count() == 2, "children are alone");
+    world(&slurm.run(&["srun", "-n", "3", "sh", "-c", &format!("{rank} who; {rank} who")]), 3, "Slurm", 2);
     let outcome = slurm.run(&["salloc", "-n", "2", &rank, "who"]);
-    outcome.must(
-        outcome.stdout.contains("rank 0 of 1 (Alone)"),
-        "the shell of salloc is no rank",
-    );
+    outcome.must(outcome.stdout.contains("rank 0 of 1 (Alone)"), "the shell of salloc is no rank");
     let script = format!("if [ $SLURM_PROCID = 0 ]; then {rank} abort 7; else {rank} wait; fi");
     let outcome = slurm.run(&["srun", "-n", "2", "sh", "-c", &script]);
-    outcome.must(
-        outcome
-            .stdout
-            .contains("rank 1 saw: rank 0 called MPI_Abort(7)"),
-        "the others see it",
-    );
+    outcome.must(outcome.stdout.contains("rank 1 saw: rank 0 called MPI_Abort(7)"), "the others see it");
 }
 
 #[test]
@@ -223,30 +150,10 @@ fn a_step_on_two_nodes_stops_with_a_sentence_per_rank() {
     let _one = ONE_SLURM.lock();
     let Some(slurm) = Slurm::start(2) else { return };
     let rank = rank();
-    let outcome = slurm.run(&[
-        "srun",
-        "-N",
-        "2",
-        "--ntasks-per-node=2",
-        "-n",
-        "4",
-        &rank,
-        "who",
-    ]);
+    let outcome = slurm.run(&["srun", "-N", "2", "--ntasks-per-node=2", "-n", "4", &rank, "who"]);
     outcome.must(outcome.status != 0, "refused");
     let sentence = "srun started 4 ranks on more than one machine (SLURM_STEP_NUM_NODES=2)";
     outcome.must(outcome.stderr.matches(sentence).count() == 4, sentence);
-    let words = [
-        "salloc",
-        "-N",
-        "2",
-        "--ntasks-per-node=2",
-        "srun",
-        "-N1",
-        "-n",
-        "2",
-        &rank,
-        "who",
-    ];
+    let words = ["salloc", "-N", "2", "--ntasks-per-node=2", "srun", "-N1", "-n", "2", &rank, "who"];
     world(&slurm.run(&words), 2, "Slurm", 1);
 }

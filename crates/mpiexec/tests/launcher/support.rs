@@ -33,18 +33,12 @@ impl Outcome {
 
     #[track_caller]
     pub(crate) fn says(&self, text: &str) {
-        self.must(
-            self.stderr.contains(text),
-            &format!("standard error should hold: {text}"),
-        );
+        self.must(self.stderr.contains(text), &format!("standard error should hold: {text}"));
     }
 
     #[track_caller]
     pub(crate) fn status_is(&self, status: i32) {
-        self.must(
-            self.status == status,
-            &format!("the status should be {status}"),
-        );
+        self.must(self.status == status, &format!("the status should be {status}"));
     }
 }
 
@@ -66,23 +60,11 @@ fn build_rank() -> String {
         Some(name) => name,
     };
     let status = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "oxmpi-mpiexec",
-            "--example",
-            "rank",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--quiet", "--package", "oxmpi-mpiexec", "--example", "rank", "--profile", profile])
         .env("CARGO_TARGET_DIR", folder.parent().expect("a folder"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
-    assert!(
-        status.expect("cargo runs").success(),
-        "examples/rank.rs does not build"
-    );
+    assert!(status.expect("cargo runs").success(), "examples/rank.rs does not build");
     folder.join("examples/rank").to_string_lossy().into_owned()
 }
 
@@ -90,17 +72,7 @@ fn build_rank() -> String {
 pub(crate) fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
-    let launchers = [
-        "SLURM_",
-        "PMI_",
-        "PMIX_",
-        "OMPI_",
-        "OXMPI_",
-        "MPI_LOCAL",
-        "HYDI_",
-        "FLUX_",
-        "PALS_",
-    ];
+    let launchers = ["SLURM_", "PMI_", "PMIX_", "OMPI_", "OXMPI_", "MPI_LOCAL", "HYDI_", "FLUX_", "PALS_"];
     for (name, _) in std::env::vars() {
         if launchers.iter().any(|launcher| name.starts_with(launcher)) {
             command.env_remove(name);
@@ -131,12 +103,7 @@ pub(crate) fn run_with_input(args: &[&str], input: &str) -> Outcome {
 
 /// Runs any command to its end.
 pub(crate) fn run_command(mut command: Command) -> Outcome {
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     finish(child, "")
 }
 
@@ -184,9 +151,7 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> ExitStatus {
 
 pub(crate) fn status_of(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// A word that nobody else uses, to recognise processes by.
@@ -198,11 +163,7 @@ pub(crate) fn mark(test: &str) -> String {
 pub(crate) fn marked(mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         if pid == std::process::id() {
@@ -210,22 +171,12 @@ pub(crate) fn marked(mark: &str) -> Vec<String> {
         }
         let read = |file: &str| std::fs::read(entry.path().join(file)).unwrap_or_default();
         let stat = String::from_utf8_lossy(&read("stat")).into_owned();
-        if stat
-            .rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
-        {
+        if stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')) {
             continue;
         }
         let text = [read("cmdline"), read("environ")].concat();
-        if text
-            .windows(mark.len())
-            .any(|window| window == mark.as_bytes())
-        {
-            found.push(format!(
-                "{pid}: {}",
-                String::from_utf8_lossy(&read("cmdline")).replace('\0', " ")
-            ));
+        if text.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+            found.push(format!("{pid}: {}", String::from_utf8_lossy(&read("cmdline")).replace('\0', " ")));
         }
     }
     found
@@ -240,10 +191,7 @@ pub(crate) fn nobody_left(mark: &str) {
         if left.is_empty() {
             return;
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(3),
-            "left behind: {left:#?}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(3), "left behind: {left:#?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -253,18 +201,11 @@ pub(crate) fn nobody_left(mark: &str) {
 pub(crate) fn wait_for_marked(mark: &str, count: usize) {
     let begun = Instant::now();
     while marked(mark).len() < count {
-        assert!(
-            begun.elapsed() < Duration::from_secs(10),
-            "only {:#?}",
-            marked(mark)
-        );
+        assert!(begun.elapsed() < Duration::from_secs(10), "only {:#?}", marked(mark));
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 pub(crate) fn kill(pid: u32, signal: i32) {
-    assert!(
-        shm::os::process::signal(pid.cast_signed(), signal),
-        "no process {pid}"
-    );
+    assert!(shm::os::process::signal(pid.cast_signed(), signal), "no process {pid}");
 }

@@ -34,10 +34,7 @@ sys.exit(os.waitstatus_to_exitcode(status) & 255)
 fn rank_0_sees_a_terminal_of_the_right_size_and_the_others_do_not() {
     let test = "sleep 0.2; test -t 1 && echo out $OXMPI_RANK $(stty size <&2); test -t 2 && echo err $OXMPI_RANK";
     let outcome = at_terminal(&format!("['-n', '2', 'sh', '-c', '{test}; true']"), "[]");
-    outcome.must(
-        outcome.stdout.replace('\r', "") == "out 0 33 77\nerr 0\n",
-        "rank 0 only",
-    );
+    outcome.must(outcome.stdout.replace('\r', "") == "out 0 33 77\nerr 0\n", "rank 0 only");
 }
 
 #[test]
@@ -48,23 +45,15 @@ fn what_is_typed_reaches_rank_0() {
         "[(0.5, b'you\\n'), (0.3, b'more\\n'), (0.3, b'\\x04')]",
     );
     let text = outcome.stdout.replace('\r', "");
-    outcome.must(
-        text.contains("hello you\n") && text.contains("more\nmore\n") && text.ends_with("end\n"),
-        "a dialogue",
-    );
+    outcome
+        .must(text.contains("hello you\n") && text.contains("more\nmore\n") && text.ends_with("end\n"), "a dialogue");
 }
 
 #[test]
 fn ctrl_c_reaches_every_rank_once() {
     let test = "trap \"echo got; exit 0\" INT; echo up; while :; do sleep 0.02; done";
-    let outcome = at_terminal(
-        &format!("['-n', '2', 'sh', '-c', '{test}']"),
-        "[(0.7, b'\\x03')]",
-    );
-    outcome.must(
-        outcome.stdout.matches("got").count() == 2,
-        "both ranks, once each",
-    );
+    let outcome = at_terminal(&format!("['-n', '2', 'sh', '-c', '{test}']"), "[(0.7, b'\\x03')]");
+    outcome.must(outcome.stdout.matches("got").count() == 2, "both ranks, once each");
     outcome.status_is(0);
 }
 
@@ -72,8 +61,5 @@ fn ctrl_c_reaches_every_rank_once() {
 fn a_rank_that_asks_the_terminal_itself_does_not_hang() {
     let test = "(read x </dev/tty) 2>/dev/null || echo no terminal";
     let outcome = at_terminal(&format!("['-n', '2', 'sh', '-c', '{test}']"), "[]");
-    outcome.must(
-        outcome.stdout.matches("no terminal").count() == 2,
-        "an error instead",
-    );
+    outcome.must(outcome.stdout.matches("no terminal").count() == 2, "an error instead");
 }
