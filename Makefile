@@ -1,4 +1,46 @@
-test:
-	cargo test --workspace --quiet
+# What is typed on the command line; the work is done by the scripts named here.
+# The product is built into ./target (CARGO_TARGET_DIR says otherwise) and installed into .venv.
 
-.PHONY: test
+PYTHON ?= python3
+# For 'make test': only the steps with one of these words in their names.
+STEPS ?=
+# For 'make bench': more options of bench/run.py.
+BENCH ?=
+
+help:
+	@echo "make demo         build everything into .venv; run the example programs and a simulation on four ranks"
+	@echo "make test         build what is missing, run all tests (STEPS='rust abi': only those; also STEPS=--list)"
+	@echo "make check        what CI checks of the Rust sources (cargo xtask check)"
+	@echo "make bench        measure beside MPICH, Open MPI and Intel MPI (BENCH='--rows pp/*': options)"
+	@echo "make bench-quick  the same in two minutes"
+	@echo "make install      build and install into .venv"
+	@echo "make clean        remove what was built, the environments too"
+
+demo: install
+	.venv/bin/python examples/run_seed.py
+	.venv/bin/mpiexec -n 4 .venv/bin/python examples/heat.py --verify $(if $(shell test -t 2 && echo t),--progress bar)
+
+test: python
+	@$(PYTHON) tests/all.py $(STEPS)
+
+check:
+	cargo xtask check
+
+bench: install
+	$(PYTHON) bench/run.py $(BENCH)
+
+bench-quick: install
+	$(PYTHON) bench/run.py --quick $(BENCH)
+
+install: python
+	@$(PYTHON) tests/product.py
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+	  f"Python 3.11 or newer is needed: make PYTHON=python3.11 (or newer); this is {sys.version}")'
+
+clean:
+	cargo clean
+	rm -rf .venv .venv-peers build dist examples/out .mypy_cache .ruff_cache
+
+.PHONY: help demo test check bench bench-quick install python clean

@@ -57,7 +57,7 @@ Settings = Mapping[str, Any] | None
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
     # maturin wants the folder named in pyproject.toml even for this.
     DATA.mkdir(parents=True, exist_ok=True)
-    return maturin.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+    return str(maturin.prepare_metadata_for_build_wheel(metadata_directory, config_settings))
 
 
 prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
@@ -65,7 +65,7 @@ prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
 
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     _stage(*_native())
-    return maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+    return str(maturin.build_wheel(wheel_directory, config_settings, metadata_directory))
 
 
 def build_editable(
@@ -76,7 +76,7 @@ def build_editable(
     # The package is used where it lies, so the library has to lie there too.
     shutil.rmtree(DATA / "platlib")
     _lay_library(library, ROOT / "python")
-    return maturin.build_editable(wheel_directory, config_settings, metadata_directory)
+    return str(maturin.build_editable(wheel_directory, config_settings, metadata_directory))
 
 
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
@@ -137,12 +137,23 @@ def _lay_library(library: Path, site: Path) -> None:
 def _sources() -> Iterator[str]:
     """What goes into an sdist: what git knows or would know; without git, all that is not built."""
     if (ROOT / ".git").exists() and shutil.which("git"):
-        listing = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listing = [
+            "git",
+            "-c",
+            f"safe.directory={ROOT}",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]
         output = subprocess.run(listing, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
         yield from sorted(name for name in output.decode().split("\0") if name and (ROOT / name).is_file())
         return
     for folder, folders, files in os.walk(ROOT):
-        folders[:] = sorted(name for name in folders if not name.startswith(NOT_SOURCES[:2]) and name not in NOT_SOURCES)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(NOT_SOURCES[:2]) and name not in NOT_SOURCES
+        )
         for file in sorted(files):
             path = (Path(folder) / file).relative_to(ROOT)
             if path != Path("PKG-INFO") and not file.endswith((".so", ".so.1", ".pyc")):

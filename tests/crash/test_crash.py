@@ -36,8 +36,10 @@ def mpiexec() -> str:
 
 def setUpModule() -> None:
     version = run(1, "print(MPI.Get_library_version())")
+    if version.status != 0:
+        raise RuntimeError(f"a job of one rank does not run: {version}")
     if "oxmpi" not in version.stdout:
-        raise unittest.SkipTest(f"not the built-in engine: {version.stdout}{version.stderr}")
+        raise unittest.SkipTest(f"not the built-in engine: {version.stdout}")
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Job:
 
     def __init__(self, ranks: int, program: str, *flags: str, wrapper: str | None = None) -> None:
         self.mark = f"OXMPI_CRASH_MARK={uuid.uuid4().hex}"
-        source = "from mpi4py import MPI\nimport os, signal, sys, time\ncomm = MPI.COMM_WORLD\nrank = comm.rank\n"
+        source = "from array import array\nfrom mpi4py import MPI\nimport os, signal, sys, time\ncomm = MPI.COMM_WORLD\nrank = comm.rank\n"
         source += textwrap.dedent(program)
         command = [sys.executable, "-c", source]
         if wrapper:
@@ -135,13 +137,16 @@ class Base(unittest.TestCase):
 
 WAITS = {
     "Barrier": "comm.Barrier()",
+    "Recv": "comm.Recv(bytearray(8), source=1)",
+    "any source": "comm.Recv(bytearray(8))",
+    "Bcast": "comm.Bcast(bytearray(8), root=1)",
+    "large Bcast": "comm.Bcast(bytearray(9_000_000), root=1)",
+    "Allreduce": "comm.Allreduce(array('i', [rank]), array('i', [0]))",
+    "Irecv": "comm.Irecv(bytearray(8), source=1).Wait()",
+    "Probe": "comm.Probe(source=1)",
+    "large Send": "comm.Send(bytearray(20_000_000), dest=1)",
     "recv": "comm.recv(source=1)",
-    "any source": "comm.recv()",
     "bcast": "comm.bcast(None, root=1)",
-    "allreduce": "comm.allreduce(rank)",
-    "irecv": "comm.irecv(source=1).wait()",
-    "probe": "comm.probe(source=1)",
-    "large send": "comm.send(bytes(20_000_000), dest=1)",
 }
 
 
@@ -216,21 +221,25 @@ class AllRanksFail(Base):
 
 
 TRAFFIC = """
-    import random
-    random.seed(rank)
-    n, payloads = comm.size, [None, b"x" * 100, bytes(50_000), bytes(3_000_000)]
+    n, payloads = comm.size, [bytearray(size) for size in (1, 100, 50_000, 3_000_000)]
+    inbox = [[bytearray(len(data)) for data in payloads] for _ in range(n)]
+    many = [bytearray(n * len(data)) for data in payloads]
     print("running", flush=True)
     step = 0
     while True:
         step += 1
-        data = payloads[step % 4]
+        kind = step % 4
+        data, room = payloads[kind], inbox[rank][kind]
         right, left = (rank + 1) % n, (rank - 1) % n
-        comm.sendrecv(data, dest=right, source=left)
-        requests = [comm.isend(data, dest=r, tag=step) for r in range(n) if r != rank]
+        comm.Sendrecv(data, dest=right, recvbuf=room, source=left)
+        requests = [comm.Isend(data, dest=r, tag=step) for r in range(n) if r != rank]
         for r in range(n):
-            if r != rank: comm.recv(source=r, tag=step)
-        MPI.Request.waitall(requests)
-        comm.allreduce(rank); comm.bcast(data, root=step % n); comm.gather(data, root=step % n); comm.alltoall([data] * n)
+            if r != rank: comm.Recv(inbox[r][kind], source=r, tag=step)
+        MPI.Request.Waitall(requests)
+        comm.Allreduce(array("i", [rank]), array("i", [0]))
+        comm.Bcast(data, root=step % n)
+        comm.Allgather(data, many[kind])
+        comm.Gather(data, many[kind], root=step % n)
         comm.Barrier()
 """
 
@@ -291,13 +300,11 @@ class Killed(Base):
 class Signals(Base):
     def test_ctrl_c_is_a_keyboard_interrupt_in_every_waiting_rank(self) -> None:
         for name, wait in WAITS.items():
-            if name == "large send":
-                continue
             with self.subTest(name):
                 program = f"""
                     print("up", flush=True)
                     try:
-                        {wait.replace("source=1", "source=(rank + 1) % 2").replace("root=1", "root=1 - rank")}{" if rank == 0 else time.sleep(60)"}
+                        {wait} if rank == 0 else time.sleep(60)
                     except KeyboardInterrupt:
                         print("interrupted", flush=True)
                         os._exit(0)
@@ -312,7 +319,7 @@ class Signals(Base):
                 job.nobody_left()
 
     def test_sigterm_ends_the_job(self) -> None:
-        job = Job(3, "print('up', flush=True)\ncomm.recv(source=(rank + 1) % 3)")
+        job = Job(3, "print('up', flush=True)\ncomm.Recv(bytearray(8), source=(rank + 1) % 3)")
         for _ in range(3):
             job.wait_for("up")
         job.process.terminate()
@@ -327,12 +334,12 @@ class Families(Base):
     def test_a_subprocess_of_a_rank_is_a_world_of_its_own(self) -> None:
         program = """
             import subprocess
-            code = "from mpi4py import MPI; c = MPI.COMM_WORLD; print('child', c.rank, c.size, c.allreduce(7))"
+            code = "from mpi4py import MPI; c = MPI.COMM_WORLD; c.Barrier(); print('child', c.rank, c.size)"
             print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip(), flush=True)
             comm.Barrier()
         """
         outcome = run(2, program)
-        self.assertEqual(outcome.stdout.splitlines(), ["child 0 1 7"] * 2, outcome)
+        self.assertEqual(outcome.stdout.splitlines(), ["child 0 1"] * 2, outcome)
 
     def test_multiprocessing_with_a_fresh_interpreter(self) -> None:
         path = Path(os.environ.get("TMPDIR", "/tmp")) / f"oxmpi-crash-{uuid.uuid4().hex}.py"
@@ -357,12 +364,12 @@ class Families(Base):
     def test_a_nested_mpiexec(self) -> None:
         program = f"""
             import subprocess
-            code = "from mpi4py import MPI; c = MPI.COMM_WORLD; print('inner', c.size, c.allreduce(c.rank), flush=True)"
+            code = "from mpi4py import MPI; c = MPI.COMM_WORLD; c.Barrier(); print('inner', c.size, flush=True)"
             subprocess.run([{mpiexec()!r}, "-n", "2", sys.executable, "-c", code], check=True)
             comm.Barrier()
         """
         outcome = run(2, program)
-        self.assertEqual(outcome.stdout.splitlines(), ["inner 2 1"] * 4, outcome)
+        self.assertEqual(outcome.stdout.splitlines(), ["inner 2"] * 4, outcome)
 
 
 class BadEnvironment(Base):
@@ -377,7 +384,7 @@ class BadEnvironment(Base):
                 env = {**os.environ, "OXMPI_JOB": job, "OXMPI_RANK": "0", "OXMPI_SIZE": "2"}
                 command = [sys.executable, "-c", "from mpi4py import MPI"]
                 process = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT, check=False)
-                self.assertEqual(process.returncode, 1, process.stderr)
+                self.assertNotEqual(process.returncode, 0, process.stderr)
                 self.assertIn(text, process.stderr)
                 self.assertIn("unset OXMPI_JOB", process.stderr)
 
@@ -385,7 +392,7 @@ class BadEnvironment(Base):
         env = {**os.environ, "PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2"}
         command = [sys.executable, "-c", "from mpi4py import MPI"]
         process = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT, check=False)
-        self.assertEqual(process.returncode, 1, process.stderr)
+        self.assertNotEqual(process.returncode, 0, process.stderr)
         self.assertIn("on more than one machine", process.stderr)
         self.assertIn("MPI4PY_LIBMPI", process.stderr)
 

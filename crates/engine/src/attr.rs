@@ -64,9 +64,10 @@ impl Default for Keyvals {
 impl Keyvals {
     /// The number of a new key.
     pub fn create(&mut self, keyval: Keyval) -> Result<c_int> {
-        let number = self.last.checked_add(1).ok_or_else(|| {
-            Error::new(MPI_ERR_KEYVAL, "no number is left for another attribute key: 2^31 were made")
-        })?;
+        let number = self
+            .last
+            .checked_add(1)
+            .ok_or_else(|| Error::new(MPI_ERR_KEYVAL, "no number is left for another attribute key: 2^31 were made"))?;
         self.last = number;
         self.live.insert(number, Arc::new(keyval));
         Ok(number)

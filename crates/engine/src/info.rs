@@ -101,10 +101,7 @@ pub fn valid_key(key: &[u8]) -> Result<()> {
         return Err(Error::new(MPI_ERR_INFO_KEY, "the key is empty"));
     }
     if key.len() > longest {
-        return Err(Error::new(
-            MPI_ERR_INFO_KEY,
-            format!("a key of {} characters, {longest} are allowed", key.len()),
-        ));
+        return Err(Error::new(MPI_ERR_INFO_KEY, format!("a key of {} characters, {longest} are allowed", key.len())));
     }
     Ok(())
 }

@@ -41,6 +41,7 @@ use p2p::probe::Matched;
 use protocol::Transport;
 use request::Request;
 use shm::lock::{Guard, Lock};
+use shm::sleep::Sleepers;
 use std::sync::LazyLock;
 
 /// Everything the engine knows in this process.
@@ -72,7 +73,7 @@ pub struct Engine {
     /// Counts what was sent, received or completed.
     pub(crate) progress_count: u64,
     /// Threads of this process that sleep, or are about to.
-    pub(crate) sleepers: u32,
+    pub(crate) sleepers: Sleepers,
 }
 
 impl Engine {
@@ -92,7 +93,7 @@ impl Engine {
             contexts: Contexts::default(),
             transport: None,
             progress_count: 0,
-            sleepers: 0,
+            sleepers: Sleepers::default(),
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::status::Waiting;
 use crate::{Engine, Error, Result, lock};
 use mpi_abi::consts::{MPI_ERR_OTHER, MPI_ERR_PROC_ABORTED};
 use shm::lock::Guard;
-use shm::os::futex::{self, Woke};
-use shm::page::RankPage;
+use shm::page::What;
+use shm::sleep::{self, Nap, Sleepers};
 use shm::sync::{AtomicPtr, Ordering, spin_hint};
 use shm::wait::{Backoff, Policy, Step};
 use std::ffi::c_int;
@@ -62,7 +62,7 @@ impl Engine {
     pub(crate) fn progress(&mut self) -> bool {
         let received = self.receive();
         let moved = self.flush() | received;
-        if moved && self.sleepers > 0 {
+        if moved && self.sleepers.any() {
             self.wake_own_threads();
         }
         moved
@@ -168,8 +168,8 @@ fn wait_long<T>(
             Step::Sleep => {
                 blocked.enter();
                 match sleep(guard, what, ready) {
-                    Nap::Ready(value) => break Ok(value),
-                    Nap::Over => backoff.reset(),
+                    Nap::Found(Some(value)) => break Ok(value),
+                    Nap::Found(None) | Nap::Woken => backoff.reset(),
                     Nap::Disturbed => {
                         if let Err(error) = disturbed() {
                             break Err(error);
@@ -184,59 +184,30 @@ fn wait_long<T>(
     outcome
 }
 
-enum Nap<T> {
-    Ready(T),
-    Over,
-    Disturbed,
+impl AsMut<Sleepers> for Engine {
+    fn as_mut(&mut self) -> &mut Sleepers {
+        &mut self.sleepers
+    }
 }
 
+/// Found: what the caller waits for, or only that something has moved.
 fn sleep<T>(
-    mut e: Guard<'static, Engine>,
+    e: Guard<'static, Engine>,
     what: Waiting,
     ready: &mut dyn FnMut(&mut Engine) -> Option<T>,
-) -> Nap<T> {
-    let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Over };
+) -> Nap<Option<T>> {
+    let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Woken };
     let page = segment.rank_page(e.me);
-    e.sleepers += 1;
-    page.fall_asleep();
-    publish(page, what, e.progress_count);
-    // Once more, now that whoever gives us something sees that we sleep.
-    let moved = e.progress();
-    if let Some(value) = ready(&mut e) {
-        wake_up(&mut e, page);
-        return Nap::Ready(value);
-    }
-    if moved || segment.header().failed.load(Ordering::Relaxed) != 0 {
-        wake_up(&mut e, page);
-        return if moved { Nap::Over } else { Nap::Disturbed };
-    }
-    drop(e);
-    let woke = futex::wait(&page.sleep.0, 1, NAP);
-    wake_up(&mut lock(), page);
-    match woke {
-        Woke::Changed => Nap::Over,
-        Woke::Signal | Woke::TimedOut => Nap::Disturbed,
-    }
-}
-
-fn wake_up(e: &mut Engine, page: &RankPage) {
-    e.sleepers -= 1;
-    if e.sleepers == 0 {
-        page.awake();
-        page.waiting.0.call.store(0, Ordering::Relaxed);
-    }
-}
-
-/// Writes on the status page what the rank waits for. Only a rank that is about to sleep does.
-fn publish(page: &RankPage, what: Waiting, progress: u64) {
-    let waiting = &page.waiting.0;
-    waiting.peer.store(what.peer, Ordering::Relaxed);
-    waiting.tag.store(what.tag, Ordering::Relaxed);
-    waiting.context.store(what.context, Ordering::Relaxed);
-    waiting.sleeps.store(waiting.sleeps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    waiting.progress.store(progress, Ordering::Relaxed);
-    // SYNC waiting: the fields above are valid for who sees the call.
-    waiting.call.store(what.call as u32, Ordering::Release);
+    // A failure was noted: those that learn of it do not sleep any more.
+    let failed = segment.header().failed.load(Ordering::Relaxed) != 0;
+    let limit = if failed { Duration::ZERO } else { NAP };
+    sleep::nap(e, page, limit, |e| {
+        let Waiting { call, peer, tag, context } = what;
+        page.say_what(What { call: call as u32, peer, tag, context, progress: e.progress_count });
+        let moved = e.progress();
+        let value = ready(e);
+        (moved || value.is_some()).then_some(value)
+    })
 }
 
 /// A sleep ended without news: signals? a dead peer?
@@ -278,6 +249,13 @@ pub(crate) fn poll<T>(look: impl FnOnce(&mut Engine) -> Result<Option<T>>) -> Re
 }
 
 impl Engine {
+    /// How often a receive looks at its sender's ring before it takes the general way: at most so
+    /// long that other ranks' messages, which are not looked at meanwhile, wait no more than 1 us.
+    #[inline]
+    pub(crate) fn direct_looks(&self) -> u32 {
+        self.policy().spins().min(BLOCK_AFTER)
+    }
+
     #[inline]
     fn learn(&mut self, spun: bool) {
         if let Some(world) = &mut self.world {

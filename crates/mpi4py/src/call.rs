@@ -174,9 +174,7 @@ struct WaitHooks {
 /// Looks for the engine's hook function and hands it ours. Called once, when the module is loaded.
 pub(crate) fn install_hooks() {
     static HOOKS: WaitHooks = WaitHooks { version: 1, block, unblock, signals };
-    // SAFETY: the name ends with NUL; RTLD_DEFAULT searches what is loaded.
-    let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"OXMPI_Set_wait_hooks".as_ptr()) };
-    let symbol = if symbol.is_null() { find_beside(c"OXMPI_Set_wait_hooks") } else { symbol };
+    let symbol = find(c"OXMPI_Set_wait_hooks");
     if symbol.is_null() {
         return;
     }
@@ -184,6 +182,13 @@ pub(crate) fn install_hooks() {
     // SAFETY: a symbol of this name has this type: the engine documents it; `HOOKS` is static.
     let set: extern "C" fn(*const WaitHooks) -> c_int = unsafe { std::mem::transmute(symbol) };
     HOOKED.store(set(&raw const HOOKS) == 0, Ordering::Relaxed);
+}
+
+/// An optional function of the engine, or null.
+pub(crate) fn find(name: &std::ffi::CStr) -> *mut c_void {
+    // SAFETY: the name ends with NUL; RTLD_DEFAULT searches what is loaded.
+    let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    if symbol.is_null() { find_beside(name) } else { symbol }
 }
 
 /// The symbol in the library that `MPI_Init` comes from: the extension's own dependencies are not in

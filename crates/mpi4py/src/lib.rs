@@ -10,6 +10,7 @@
 mod args;
 mod buffer;
 mod call;
+mod callback;
 mod comm;
 mod constants;
 mod datatype;
@@ -23,7 +24,9 @@ mod info;
 mod init;
 mod memory;
 mod message;
+mod message_objects;
 mod op;
+mod pickle;
 mod request;
 mod session;
 mod special;
@@ -66,6 +69,8 @@ fn MPI(module: &Bound<'_, PyModule>) -> PyResult<()> {
     constants::register(module)?;
     datatype::code::register_codes(module)?;
     environ::register(module)?;
+    pickle::register(module)?;
+    callback::register(module)?;
     init::register(module)?;
     module.add_function(wrap_pyfunction!(comm::Compute_dims, module)?)?;
 

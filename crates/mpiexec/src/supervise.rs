@@ -287,12 +287,6 @@ impl Supervisor {
             return;
         }
         let gentle = matches!(seat, Seat::Finalized | Seat::Empty);
-        if let (Some((signal, _)), How::Signal(by)) = (self.interrupted, how)
-            && signal == by
-        {
-            self.conclude(Verdict::Interrupted(signal), false);
-            return;
-        }
         self.failed(Failure { rank: number, how }, !gentle);
     }
 
@@ -302,12 +296,19 @@ impl Supervisor {
         // And one that raised an exception may be slower to end than those whom that brought down.
         let raised = |rank| self.job.segment.rank_page(rank).identity.0.uncaught.load(Ordering::Relaxed) != 0;
         if raised(first.rank)
-            && let Some(rank) = liveness::first_uncaught(&self.job.segment)
             && let How::Exception(code) | How::Aborted(code) | How::Exited(code) = first.how
         {
+            let rank = liveness::first_uncaught(&self.job.segment).unwrap_or(first.rank);
             first = Failure { rank, how: How::Exception(code) };
         }
-        self.conclude(Verdict::Failed(first), urgent);
+        // What a rank does after the user's signal is the user's doing.
+        if let Some((signal, _)) = self.interrupted
+            && Verdict::Failed(first).status() == 128 + signal
+        {
+            self.conclude(Verdict::Interrupted(signal), false);
+        } else {
+            self.conclude(Verdict::Failed(first), urgent);
+        }
     }
 
     /// Looks for failures that no process's end tells.

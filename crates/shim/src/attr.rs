@@ -65,8 +65,7 @@ impl Object {
 
 // One C type each for the three kinds of objects: their handles are pointers without a meaning for
 // the callee but their bits.
-type CopyFunction =
-    unsafe extern "C" fn(usize, c_int, *mut c_void, *mut c_void, *mut c_void, *mut c_int) -> c_int;
+type CopyFunction = unsafe extern "C" fn(usize, c_int, *mut c_void, *mut c_void, *mut c_void, *mut c_int) -> c_int;
 type DeleteFunction = unsafe extern "C" fn(usize, c_int, *mut c_void, *mut c_void) -> c_int;
 
 /// The value of `entry` for a copy of `object`; none if the attribute is not copied.
@@ -181,18 +180,7 @@ fn free_keyval(number: *mut c_int, owner: Owner) -> Result<()> {
 }
 
 fn set(object: Object, number: c_int, value: *mut c_void) -> Result<()> {
-    let (keyval, old) = with(|e| {
-        let old = object.attributes(e)?.take(number);
-        match e.objects.keyvals.find(number, object.owner()) {
-            Ok(keyval) => Ok((Arc::clone(keyval), old)),
-            Err(error) => {
-                if let (Some(old), Ok(attributes)) = (old, object.attributes(e)) {
-                    attributes.put(old);
-                }
-                Err(error)
-            }
-        }
-    })?;
+    let (keyval, old) = take(object, number)?;
     if let Some(old) = old {
         end(object, old)?;
     }
@@ -202,12 +190,17 @@ fn set(object: Object, number: c_int, value: *mut c_void) -> Result<()> {
     })
 }
 
-fn delete_one(object: Object, number: c_int) -> Result<()> {
-    let entry = with(|e| {
+/// A key, and the entry under it, taken out of the object.
+fn take(object: Object, number: c_int) -> Result<(Arc<Keyval>, Option<Entry>)> {
+    with(|e| {
         object.attributes(e)?;
-        e.objects.keyvals.find(number, object.owner())?;
-        Ok::<_, Error>(object.attributes(e)?.take(number))
-    })?;
+        let keyval = Arc::clone(e.objects.keyvals.find(number, object.owner())?);
+        Ok((keyval, object.attributes(e)?.take(number)))
+    })
+}
+
+fn delete_one(object: Object, number: c_int) -> Result<()> {
+    let (_, entry) = take(object, number)?;
     entry.map_or(Ok(()), |entry| end(object, entry))
 }
 
@@ -301,7 +294,11 @@ pub(crate) unsafe fn MPI_Type_free_keyval(type_keyval: *mut c_int) -> Result<()>
     free_keyval(type_keyval, Owner::Type)
 }
 
-pub(crate) unsafe fn MPI_Type_set_attr(datatype: Datatype, type_keyval: c_int, attribute_val: *mut c_void) -> Result<()> {
+pub(crate) unsafe fn MPI_Type_set_attr(
+    datatype: Datatype,
+    type_keyval: c_int,
+    attribute_val: *mut c_void,
+) -> Result<()> {
     set(Object::Type(datatype), type_keyval, attribute_val)
 }
 

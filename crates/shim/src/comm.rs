@@ -38,9 +38,11 @@ pub(crate) unsafe fn MPI_Comm_test_inter(comm: Comm, flag: *mut c_int) -> Result
 /// The other side's group of an intercommunicator.
 fn remote(comm: Comm) -> Result<Arc<Processes>> {
     with(|e| {
-        e.comm(comm)?.core.remote.clone().ok_or_else(|| {
-            Error::new(MPI_ERR_COMM, "the communicator is an intracommunicator: it has no remote group")
-        })
+        e.comm(comm)?
+            .core
+            .remote
+            .clone()
+            .ok_or_else(|| Error::new(MPI_ERR_COMM, "the communicator is an intracommunicator: it has no remote group"))
     })
 }
 
@@ -77,9 +79,12 @@ pub(crate) unsafe fn MPI_Comm_compare(comm1: Comm, comm2: Comm, result: *mut c_i
 }
 
 /// A duplicate with attributes, and with the hints of `info`.
-fn duplicate(comm: Comm, info: Info) -> Result<Comm> {
-    let hints = with(|e| info::optional(&e.objects, info))?;
-    let new = comm_manage::dup(comm)?;
+fn duplicate(comm: Comm, info: Info, make: impl FnOnce(Comm) -> Result<Comm>) -> Result<Comm> {
+    let hints = with(|e| {
+        e.comm(comm)?;
+        info::optional(&e.objects, info)
+    })?;
+    let new = make(comm)?;
     with(|e| e.set_comm_hints(new, &hints))?;
     attr::copy_all(Object::Comm(comm), Object::Comm(new)).inspect_err(|_| {
         // What was copied so far goes the way it came; the first error is the one to report.
@@ -97,7 +102,7 @@ pub(crate) unsafe fn MPI_Comm_dup(comm: Comm, newcomm: *mut Comm) -> Result<()> 
 pub(crate) unsafe fn MPI_Comm_dup_with_info(comm: Comm, info: Info, newcomm: *mut Comm) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let newcomm = unsafe { Out::new(newcomm, "newcomm") }?;
-    newcomm.set(duplicate(comm, info)?);
+    newcomm.set(duplicate(comm, info, comm_manage::dup)?);
     Ok(())
 }
 
@@ -114,7 +119,7 @@ pub(crate) unsafe fn MPI_Comm_idup_with_info(
 ) -> Result<()> {
     // SAFETY: the C caller's word for the addresses.
     let (newcomm, request) = unsafe { (Out::new(newcomm, "newcomm")?, Out::new(request, "request")?) };
-    newcomm.set(duplicate(comm, info)?);
+    newcomm.set(duplicate(comm, info, comm_manage::idup)?);
     request.set(Request::from_raw(with(|e| e.requests.insert(request::Request::complete(Status::EMPTY, comm.raw())))));
     Ok(())
 }
@@ -294,8 +299,7 @@ pub(crate) unsafe fn MPI_Intercomm_create_from_groups(
         unsafe { (args::bytes(stringtag, "stringtag")?, Out::new(newintercomm, "newintercomm")?) };
     let (local, remote) = (processes(local_group)?, processes(remote_group)?);
     let (handler, hints) = with_handler(errhandler, info)?;
-    let new =
-        comm_manage::intercomm_create_from_groups(&local, local_leader, &remote, remote_leader, tag, handler)?;
+    let new = comm_manage::intercomm_create_from_groups(&local, local_leader, &remote, remote_leader, tag, handler)?;
     with(|e| e.set_comm_hints(new, &hints))?;
     newintercomm.set(new);
     Ok(())

@@ -7,8 +7,7 @@ use engine::comm_manage::hardware::{KINDS, Place, SHARED_MEMORY};
 use engine::info::{self, Info as Pairs};
 use engine::{Error, Result, session, with, world};
 use mpi_abi::consts::{
-    MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_ARG, MPI_ERR_BASE, MPI_ERR_NO_MEM, MPI_MAX_PROCESSOR_NAME,
-    MPI_THREAD_SINGLE,
+    MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_ARG, MPI_ERR_BASE, MPI_ERR_NO_MEM, MPI_MAX_PROCESSOR_NAME, MPI_THREAD_SINGLE,
 };
 use mpi_abi::{Aint, Comm, Info};
 use std::alloc::Layout;

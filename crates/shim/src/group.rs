@@ -69,12 +69,7 @@ pub(crate) unsafe fn MPI_Group_difference(group1: Group, group2: Group, newgroup
     Ok(())
 }
 
-pub(crate) unsafe fn MPI_Group_incl(
-    group: Group,
-    n: c_int,
-    ranks: *const c_int,
-    newgroup: *mut Group,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Group_incl(group: Group, n: c_int, ranks: *const c_int, newgroup: *mut Group) -> Result<()> {
     // SAFETY: the C caller's word for an array of `n` elements.
     let ranks = unsafe { args::array(ranks, n, "ranks") }?;
     // SAFETY: the C caller's word for the address.
@@ -83,12 +78,7 @@ pub(crate) unsafe fn MPI_Group_incl(
     Ok(())
 }
 
-pub(crate) unsafe fn MPI_Group_excl(
-    group: Group,
-    n: c_int,
-    ranks: *const c_int,
-    newgroup: *mut Group,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Group_excl(group: Group, n: c_int, ranks: *const c_int, newgroup: *mut Group) -> Result<()> {
     // SAFETY: the C caller's word for an array of `n` elements.
     let ranks = unsafe { args::array(ranks, n, "ranks") }?;
     // SAFETY: the C caller's word for the address.

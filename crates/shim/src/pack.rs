@@ -128,7 +128,10 @@ unsafe fn check_representation(datarep: *const c_char) -> Result<()> {
     match unsafe { args::bytes(datarep, "datarep") }? {
         b"external32" => Ok(()),
         other => {
-            let text = format!("the data representation is {:?}; only \"external32\" is known here", String::from_utf8_lossy(other));
+            let text = format!(
+                "the data representation is {:?}; only \"external32\" is known here",
+                String::from_utf8_lossy(other)
+            );
             Err(Error::new(MPI_ERR_ARG, text))
         }
     }

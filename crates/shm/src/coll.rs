@@ -7,7 +7,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::ptr::NonNull;
 
 /// Places per rank that are used in turn: a rank can be so many steps ahead of the slowest.
-pub const DEPTH: u64 = 8;
+pub const DEPTH: u64 = if cfg!(loom) { 2 } else { 8 };
 /// Bytes that fit into a line beside its stamp.
 pub const LINE_BYTES: usize = 40;
 /// Bytes of a chunk in small communicators: the piece size at which two copies overlap best
@@ -20,6 +20,7 @@ const CHUNK_MIN: usize = 4 << 10;
 
 /// A rank's line of one step.
 #[repr(C, align(64))]
+#[derive(Default)]
 pub struct Line {
     /// Number of the step, from 1: written last.
     stamp: AtomicU64,
@@ -30,6 +31,7 @@ pub struct Line {
     payload: [AtomicU64; LINE_BYTES / 8],
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Line>() == 64);
 
 impl Line {
@@ -72,11 +74,13 @@ impl Line {
 }
 
 #[repr(C, align(64))]
+#[derive(Default)]
 struct Done(AtomicU64);
 
 /// How many ranks still use the memory, and where its chunks are: 0 = not asked for yet,
 /// `NO_CHUNKS` = there is no memory for them. Set once, by whoever needs chunks first.
 #[repr(C, align(64))]
+#[derive(Default)]
 struct Users {
     count: AtomicU32,
     chunks: AtomicU64,
@@ -104,6 +108,9 @@ impl Places {
     pub fn create(segment: &'static Segment, ranks: u32) -> Result<usize> {
         let bytes = lines_bytes(ranks);
         let offset = segment.allocate(bytes)?;
+        #[cfg(loom)]
+        build(segment, offset, ranks);
+        #[cfg(not(loom))]
         for word in 0..bytes / 8 {
             // SAFETY: an aligned atomic in a piece that nobody else knows yet.
             if let Some(word) = unsafe { segment.view::<AtomicU64>(offset + word * 8) } {
@@ -171,7 +178,8 @@ impl Places {
     /// This rank does not use the lines and chunks any more; the last one gives them back.
     pub fn leave(&self) {
         let users = self.users();
-        // SYNC coll-users: everybody's use happens before the release by the last one.
+        // SYNC coll-users: our use is over (for the last one, see below).
+        // SYNC coll-users: the last one sees that everybody's use is over before it gives back.
         if users.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             let chunks = users.chunks.load(Ordering::Relaxed);
             if let Ok(offset) = usize::try_from(chunks)
@@ -182,6 +190,64 @@ impl Places {
             }
             self.segment.release(self.offset, lines_bytes(self.ranks));
         }
+    }
+}
+
+/// Loom's atomics must be made: zeroed memory is none.
+#[cfg(loom)]
+fn build(segment: &Segment, offset: usize, ranks: u32) {
+    let base = segment.at(offset, lines_bytes(ranks)).expect("the piece that was just made");
+    let lines = ranks as usize * DEPTH as usize;
+    // SAFETY: the piece is ours alone, and `lines_bytes` counts just these.
+    unsafe {
+        base.cast().write(Users::default());
+        let first = base.add(size_of::<Users>()).cast::<Line>();
+        (0..lines).for_each(|index| first.add(index).write(Line::default()));
+        let first = first.add(lines).cast::<Done>();
+        (0..ranks as usize).for_each(|rank| first.add(rank).write(Done::default()));
+    }
+}
+
+/// What a rank knows of the others' steps, and so when it may write into its own place again.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Every other rank is known to be done with all steps below.
+    all_done: u64,
+}
+
+impl Pace {
+    /// Waits until nobody reads any more what lies in the place of `me` for `step`, that is, until all
+    /// are done with the step DEPTH before. `wait` waits until a look finds something.
+    #[inline]
+    pub fn acquire<E>(
+        &mut self,
+        places: &Places,
+        me: u32,
+        step: u64,
+        mut wait: impl FnMut(&dyn Fn() -> Option<u64>) -> std::result::Result<u64, E>,
+    ) -> std::result::Result<(), E> {
+        let Some(oldest) = step.checked_sub(DEPTH) else { return Ok(()) };
+        if self.all_done > oldest {
+            return Ok(());
+        }
+        let mut least = u64::MAX;
+        for rank in (0..places.ranks()).filter(|rank| *rank != me) {
+            let look = || Some(places.done(rank)).filter(|done| *done > oldest);
+            let done = match look() {
+                Some(done) => done,
+                None => wait(&look)?,
+            };
+            least = least.min(done);
+        }
+        self.all_done = least.min(step);
+        Ok(())
+    }
+
+    /// I have seen every rank's line of `step`, and nobody publishes before it is done with the
+    /// steps before.
+    #[inline]
+    pub fn all_came_to(&mut self, step: u64) {
+        self.all_done = step;
     }
 }
 
@@ -249,7 +315,7 @@ impl Chunks {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

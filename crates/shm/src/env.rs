@@ -29,36 +29,12 @@ pub const JOIN_TIMEOUT: &str = "OXMPI_JOIN_TIMEOUT";
 
 /// All of them.
 pub const ALL: &[Var] = &[
-    Var {
-        name: RANK,
-        for_users: false,
-        what: "rank of the process, also for shell scripts",
-    },
-    Var {
-        name: SIZE,
-        for_users: false,
-        what: "number of ranks",
-    },
-    Var {
-        name: JOB,
-        for_users: false,
-        what: "descriptor of the job's shared memory, and its key",
-    },
-    Var {
-        name: LIFELINE,
-        for_users: false,
-        what: "descriptor of the pipe that ends the rank when mpiexec is gone",
-    },
-    Var {
-        name: LAUNCHER,
-        for_users: false,
-        what: "process id of mpiexec",
-    },
-    Var {
-        name: OUTER,
-        for_users: false,
-        what: "keys of the jobs around this one, when mpiexec runs inside a rank",
-    },
+    Var { name: RANK, for_users: false, what: "rank of the process, also for shell scripts" },
+    Var { name: SIZE, for_users: false, what: "number of ranks" },
+    Var { name: JOB, for_users: false, what: "descriptor of the job's shared memory, and its key" },
+    Var { name: LIFELINE, for_users: false, what: "descriptor of the pipe that ends the rank when mpiexec is gone" },
+    Var { name: LAUNCHER, for_users: false, what: "process id of mpiexec" },
+    Var { name: OUTER, for_users: false, what: "keys of the jobs around this one, when mpiexec runs inside a rank" },
     Var {
         name: JOIN_TIMEOUT,
         for_users: true,

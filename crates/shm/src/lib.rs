@@ -2,22 +2,36 @@
 //! layers see safe types: a [`Segment`], rings, a [`lock::Lock`], [`wait`]. Used by the engine
 //! (ranks) and by mpiexec (launcher).
 
+#![cfg_attr(loom, allow(dead_code, reason = "models use the algorithms alone"))]
+
+#[cfg(not(loom))]
 pub mod arena;
 pub mod coll;
 pub mod cpus;
 pub mod env;
+#[cfg(not(loom))]
 pub mod job;
+#[cfg(not(loom))]
 pub mod liveness;
 pub mod lock;
 pub mod os;
 pub mod page;
 pub mod ring;
+#[cfg(not(loom))]
 pub mod segment;
+#[cfg(loom)]
+#[path = "models/segment.rs"]
+pub mod segment;
+pub mod sleep;
 pub mod sync;
 pub mod wait;
 
 mod error;
+#[cfg(all(test, loom))]
+mod models;
 
 pub use error::{Error, Result};
 pub use page::RankPage;
-pub use segment::{Header, Segment};
+#[cfg(not(loom))]
+pub use segment::Header;
+pub use segment::Segment;

@@ -96,9 +96,7 @@ impl fmt::Display for How {
             }
             Self::Aborted(code) => write!(f, "called MPI_Abort({code})"),
             Self::Exception(_) => f.write_str("ended with an uncaught Python exception"),
-            Self::NotFinalized => {
-                f.write_str("ended without MPI_Finalize (exit code 0) while others waited")
-            }
+            Self::NotFinalized => f.write_str("ended without MPI_Finalize (exit code 0) while others waited"),
             Self::Vanished => f.write_str("ended without MPI_Finalize while others waited"),
         }
     }
@@ -128,14 +126,7 @@ pub fn is_dead(segment: &Segment, rank: u32) -> bool {
 /// How `rank` ended, if it ended without `MPI_Finalize` or failed after it.
 pub fn how(segment: &Segment, rank: u32) -> Option<How> {
     // SYNC ended: the word holds everything; nothing else is read by it.
-    How::unpack(
-        segment
-            .rank_page(rank)
-            .identity
-            .0
-            .ended
-            .load(Ordering::Acquire),
-    )
+    How::unpack(segment.rank_page(rank).identity.0.ended.load(Ordering::Acquire))
 }
 
 /// Notes that `rank` ended, and wakes everybody. The first note stands, except that a precise one
@@ -145,18 +136,11 @@ pub fn mark_dead(segment: &Segment, rank: u32, how: How) {
     let identity = &page.identity.0;
     let vague = How::Vanished.pack();
     // SYNC ended: see `how`.
-    let first = identity
-        .ended
-        .compare_exchange(0, how.pack(), Ordering::AcqRel, Ordering::Acquire)
-        .is_ok();
+    let first = identity.ended.compare_exchange(0, how.pack(), Ordering::AcqRel, Ordering::Acquire).is_ok();
     if first {
         identity.ended_at.store(now(), Ordering::Relaxed);
         segment.header().gone.fetch_add(1, Ordering::Relaxed);
-    } else if identity
-        .ended
-        .compare_exchange(vague, how.pack(), Ordering::AcqRel, Ordering::Acquire)
-        .is_err()
-    {
+    } else if identity.ended.compare_exchange(vague, how.pack(), Ordering::AcqRel, Ordering::Acquire).is_err() {
         return;
     }
     identity.exit_code.store(how.code(), Ordering::Relaxed);
@@ -181,11 +165,7 @@ pub fn abort(segment: &Segment, rank: u32, code: i32) {
 fn fail(segment: &Segment, rank: u32, how: How) {
     let header = segment.header();
     // SYNC failed: the page of `rank` was written before.
-    if header
-        .failed
-        .compare_exchange(0, rank + 1, Ordering::AcqRel, Ordering::Acquire)
-        .is_ok()
-    {
+    if header.failed.compare_exchange(0, rank + 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
         header.failed_code.store(how.code(), Ordering::Relaxed);
     }
     segment.wake_everybody();
@@ -212,10 +192,7 @@ pub fn first_failed(segment: &Segment) -> Option<Failure> {
     // SYNC failed: see `fail`.
     match segment.header().failed.load(Ordering::Acquire) {
         0 => None,
-        n => Some(Failure {
-            rank: n - 1,
-            how: how(segment, n - 1).unwrap_or(How::Vanished),
-        }),
+        n => Some(Failure { rank: n - 1, how: how(segment, n - 1).unwrap_or(How::Vanished) }),
     }
 }
 
@@ -235,12 +212,7 @@ pub fn check(segment: &Segment) -> Option<Failure> {
         let Some(how) = how(segment, rank) else {
             continue;
         };
-        let since = segment
-            .rank_page(rank)
-            .identity
-            .0
-            .ended_at
-            .load(Ordering::Relaxed);
+        let since = segment.rank_page(rank).identity.0.ended_at.load(Ordering::Relaxed);
         if since != 0 && now().saturating_sub(since) > grace {
             fail(segment, rank, how);
             return first_failed(segment);
@@ -291,10 +263,7 @@ fn same_pid_space(page: &RankPage) -> bool {
 
 /// Milliseconds of the machine's monotonic clock, at least 1.
 fn now() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a live struct of the right type.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     let millis = time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000;
@@ -311,10 +280,7 @@ mod tests {
         assert_eq!(check(&segment), None);
         mark_dead(&segment, 2, How::Signal(11));
         abort(&segment, 0, 7);
-        let first = Failure {
-            rank: 2,
-            how: How::Signal(11),
-        };
+        let first = Failure { rank: 2, how: How::Signal(11) };
         assert_eq!(first_failed(&segment), Some(first));
         assert_eq!(check(&segment), Some(first));
         assert_eq!(how(&segment, 0), Some(How::Aborted(7)));
@@ -328,13 +294,7 @@ mod tests {
         assert_eq!(first_failed(&segment), None);
         mark_dead(&segment, 1, How::Signal(9));
         mark_dead(&segment, 1, How::Exited(1));
-        assert_eq!(
-            first_failed(&segment),
-            Some(Failure {
-                rank: 1,
-                how: How::Signal(9)
-            })
-        );
+        assert_eq!(first_failed(&segment), Some(Failure { rank: 1, how: How::Signal(9) }));
     }
 
     #[test]
@@ -344,19 +304,8 @@ mod tests {
         assert!(is_dead(&segment, 1));
         assert_eq!(check(&segment), None);
         let early = now() - u64::try_from(GRACE.as_millis()).expect("short") - 1;
-        segment
-            .rank_page(1)
-            .identity
-            .0
-            .ended_at
-            .store(early, Ordering::Relaxed);
-        assert_eq!(
-            check(&segment),
-            Some(Failure {
-                rank: 1,
-                how: How::NotFinalized
-            })
-        );
+        segment.rank_page(1).identity.0.ended_at.store(early, Ordering::Relaxed);
+        assert_eq!(check(&segment), Some(Failure { rank: 1, how: How::NotFinalized }));
     }
 
     #[test]
@@ -372,12 +321,7 @@ mod tests {
     fn a_vanished_owner_is_found() {
         let segment = Segment::create(2).expect("segment");
         let mut child = std::process::Command::new("true").spawn().expect("true");
-        segment
-            .rank_page(1)
-            .identity
-            .0
-            .pid
-            .store(child.id(), Ordering::Relaxed);
+        segment.rank_page(1).identity.0.pid.store(child.id(), Ordering::Relaxed);
         segment.rank_page(1).set_seat(Seat::Initialized);
         child.wait().expect("end of true");
         assert_eq!(check(&segment), None);
@@ -386,14 +330,9 @@ mod tests {
 
     #[test]
     fn every_ending_survives_packing() {
-        for how in [
-            How::Exited(3),
-            How::Signal(9),
-            How::Aborted(-1),
-            How::Exception(1),
-            How::NotFinalized,
-            How::Vanished,
-        ] {
+        for how in
+            [How::Exited(3), How::Signal(9), How::Aborted(-1), How::Exception(1), How::NotFinalized, How::Vanished]
+        {
             assert_eq!(How::unpack(how.pack()), Some(how));
         }
         assert_eq!(How::unpack(0), None);

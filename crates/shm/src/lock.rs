@@ -2,10 +2,14 @@
 //! spin, then a futex. The holder can see that others wait ([`Guard::contended`]) and step aside,
 //! which is how a thread that polls for messages shares the engine with the others.
 
+use crate::os::futex;
 use crate::sync::{AtomicU32, Ordering};
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
+
+/// Turns before a thread sleeps: a holder in the fast path is gone by then.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -51,8 +55,7 @@ impl<T> Lock<T> {
     #[cold]
     fn lock_slowly(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // A holder in the fast path is gone within this many turns; one that polls steps aside.
-        for _ in 0..100 {
+        for _ in 0..SPINS {
             crate::sync::spin_hint();
             // SYNC lock: as in `lock`.
             if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok() {
@@ -62,16 +65,19 @@ impl<T> Lock<T> {
         }
         // SYNC lock: as in `lock`.
         while self.word.swap(AWAITED, Ordering::Acquire) != FREE {
-            #[cfg(not(loom))]
-            crate::os::futex::wait(&self.word, AWAITED, Duration::from_secs(1));
-            #[cfg(loom)]
-            loom::thread::yield_now();
+            futex::wait(&self.word, AWAITED, Duration::from_secs(1));
         }
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl<T> Guard<'_, T> {
+impl<'a, T> Guard<'a, T> {
+    /// The lock that is held, to take it again after the guard was dropped.
+    #[inline]
+    pub fn lock(&self) -> &'a Lock<T> {
+        self.0
+    }
+
     /// Whether another thread waits for the lock.
     #[inline]
     pub fn contended(&self) -> bool {
@@ -84,8 +90,7 @@ impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         // SYNC lock: what we wrote is visible to the next holder.
         if self.0.word.swap(FREE, Ordering::Release) == AWAITED {
-            #[cfg(not(loom))]
-            crate::os::futex::wake_all(&self.0.word);
+            futex::wake_all(&self.0.word);
         }
     }
 }

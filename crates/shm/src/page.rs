@@ -79,6 +79,21 @@ pub struct Waiting {
     pub progress: AtomicU64,
 }
 
+/// The content of [`Waiting`], as one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct What {
+    /// See [`Waiting`], as for the others.
+    pub call: u32,
+    /// World rank.
+    pub peer: i32,
+    /// Tag.
+    pub tag: i32,
+    /// Context.
+    pub context: u32,
+    /// Progress counter.
+    pub progress: u64,
+}
+
 /// The page of one rank.
 #[repr(C, align(64))]
 #[derive(Default)]
@@ -96,6 +111,7 @@ pub struct RankPage {
     pub site: [AtomicU64; 32],
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<RankPage>() == 512);
 
 impl RankPage {
@@ -148,8 +164,52 @@ impl RankPage {
         crate::sync::fence(Ordering::SeqCst);
     }
 
-    /// Says that nobody sleeps any more.
+    /// Says that nobody sleeps any more, or waits for anything.
     pub fn awake(&self) {
         self.sleep.0.store(0, Ordering::Relaxed);
+        self.waiting.0.call.store(0, Ordering::Relaxed);
+    }
+
+    /// Says what the rank, which is about to sleep, waits for.
+    pub fn say_what(&self, what: What) {
+        let waiting = &self.waiting.0;
+        waiting.peer.store(what.peer, Ordering::Relaxed);
+        waiting.tag.store(what.tag, Ordering::Relaxed);
+        waiting.context.store(what.context, Ordering::Relaxed);
+        waiting.progress.store(what.progress, Ordering::Relaxed);
+        waiting.sleeps.store(waiting.sleeps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        // SYNC waiting: the fields above are there for who sees the call.
+        waiting.call.store(what.call, Ordering::Release);
+    }
+
+    /// What the rank waits for, if it sleeps: for reports, since it may change while it is read.
+    pub fn what(&self) -> Option<What> {
+        let waiting = &self.waiting.0;
+        // SYNC waiting: see `say_what`.
+        let call = waiting.call.load(Ordering::Acquire);
+        (call != 0).then(|| What {
+            call,
+            peer: waiting.peer.load(Ordering::Relaxed),
+            tag: waiting.tag.load(Ordering::Relaxed),
+            context: waiting.context.load(Ordering::Relaxed),
+            progress: waiting.progress.load(Ordering::Relaxed),
+        })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_what_its_rank_waits_for_until_it_wakes() {
+        let page = RankPage::default();
+        assert_eq!(page.what(), None);
+        let what = What { call: 3, peer: -1, tag: 7, context: 4, progress: 99 };
+        page.fall_asleep();
+        page.say_what(what);
+        assert_eq!(page.what(), Some(what));
+        page.awake();
+        assert_eq!(page.what(), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The one place that names atomics, so that loom can take their place (`--cfg loom`). Shared
-//! memory itself always uses the real ones: loom models run the same algorithms on heap memory.
+//! The one place that names atomics, so that loom can take their place (`--cfg loom`). Loom's can
+//! not lie in a mapping: under it a [`crate::Segment`] is heap memory (see `models`).
 
 #[cfg(not(loom))]
 pub use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -14,4 +14,18 @@ pub fn spin_hint() {
     std::hint::spin_loop();
     #[cfg(loom)]
     loom::thread::yield_now();
+}
+
+/// Stores `value` for others to see (release), and orders the store before the loads that follow
+/// (a full fence): the "give, then look whether anybody sleeps" of a wake-up.
+#[inline]
+pub fn store_and_fence(word: &AtomicU32, value: u32) {
+    // On x86-64 an exchange is both in one instruction, about half the price of store and mfence.
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    word.swap(value, Ordering::SeqCst);
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    {
+        word.store(value, Ordering::Release);
+        fence(Ordering::SeqCst);
+    }
 }

@@ -34,6 +34,12 @@ const SPINS_WITHOUT: u32 = 10;
 const YIELDS: u32 = 1000;
 
 impl Policy {
+    /// Looks of the first phase.
+    #[inline]
+    pub fn spins(&self) -> u32 {
+        self.spins
+    }
+
     /// Whether there are more ranks than processors.
     #[inline]
     pub fn crowded(&self) -> bool {

@@ -107,6 +107,23 @@ static void names_and_hints(void)
     CHECK(!strcmp(name, "MPI_INT"));
 }
 
+/* The first process may go on before the others have called. */
+static void nonblocking(MPI_Comm comm)
+{
+    MPI_Comm one, two;
+    MPI_Request requests[2];
+    int result;
+    OK(MPI_Comm_idup(comm, &one, &requests[0]));
+    OK(MPI_Comm_idup_with_info(comm, MPI_INFO_NULL, &two, &requests[1]));
+    OK(MPI_Waitall(2, requests, MPI_STATUSES_IGNORE));
+    OK(MPI_Comm_compare(one, two, &result));
+    CHECK(result == MPI_CONGRUENT);
+    OK(MPI_Comm_compare(comm, two, &result));
+    CHECK(result == MPI_CONGRUENT);
+    OK(MPI_Comm_free(&one));
+    OK(MPI_Comm_free(&two));
+}
+
 static void intercommunicators(void)
 {
     MPI_Comm half, inter, other, merged;
@@ -163,6 +180,7 @@ static void intercommunicators(void)
     CHECK((other == MPI_COMM_NULL) == (rank > 1));
     if (other != MPI_COMM_NULL)
         OK(MPI_Comm_free(&other));
+    nonblocking(inter);
     FAILS(MPI_ERR_COMM, MPI_Intercomm_merge(half, 0, &merged));
     FAILS_WITH(MPI_ERR_RANK, "77", MPI_Intercomm_create(half, 0, MPI_COMM_WORLD, 77, 3, &other));
     FAILS(MPI_ERR_RANK, MPI_Intercomm_create(half, 99, MPI_COMM_WORLD, 0, 3, &other));
@@ -204,6 +222,7 @@ int main(int argc, char **argv)
     parts();
     resources();
     names_and_hints();
+    nonblocking(MPI_COMM_WORLD);
     if (size > 1)
         intercommunicators();
     many();

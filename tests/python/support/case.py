@@ -8,8 +8,6 @@ does it, over whatever library).
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-import os
 import time
 import unittest
 from collections.abc import Callable, Iterator
@@ -17,6 +15,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from mpi4py import MPI
+
+from support.which import is_our_extension
 
 __unittest = True  # unittest leaves this file's frames out of tracebacks
 
@@ -26,14 +26,7 @@ LIBRARY = MPI.Get_library_version()
 OURS = LIBRARY.startswith("oxmpi")
 
 
-def _is_our_extension() -> bool:
-    told = os.environ.get("OXMPI_TEST_EXTENSION")
-    if told is not None:
-        return told == "ours"
-    return "mpi4py" not in importlib.metadata.packages_distributions().get("mpi4py", [])
-
-
-OUR_EXTENSION = _is_our_extension()
+OUR_EXTENSION = is_our_extension()
 
 world = MPI.COMM_WORLD
 rank = world.Get_rank()

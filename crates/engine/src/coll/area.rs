@@ -34,8 +34,7 @@ pub(super) struct Area {
     context: u32,
     /// Number of the next step.
     next: u64,
-    /// Every rank is known to be done with all steps below.
-    all_done: u64,
+    pace: layout::Pace,
     /// The chunks, once they were asked for; none = no memory for them.
     chunks: OnceCell<Option<layout::Chunks>>,
 }
@@ -63,7 +62,7 @@ impl Area {
             me: core.rank,
             context: core.context,
             next: 0,
-            all_done: 0,
+            pace: layout::Pace::default(),
             chunks: OnceCell::new(),
         }))
     }
@@ -92,25 +91,8 @@ impl Area {
     /// Waits until my place for `step` is free.
     #[inline]
     fn acquire(&mut self, step: Step) -> Result<()> {
-        let Some(oldest) = step.number.checked_sub(DEPTH) else { return Ok(()) };
-        if self.all_done > oldest {
-            return Ok(());
-        }
-        let places = &self.places;
-        let mut least = u64::MAX;
-        for rank in (0..self.places.ranks()).filter(|r| *r != self.me) {
-            let done = || {
-                let done = places.done(rank);
-                (done > oldest).then_some(done)
-            };
-            let done = match done() {
-                Some(done) => done,
-                None => wait_for(self.waiting(step.call), |_| done())?,
-            };
-            least = least.min(done);
-        }
-        self.all_done = least.min(step.number);
-        Ok(())
+        let waiting = self.waiting(step.call);
+        self.pace.acquire(&self.places, self.me, step.number, |look| wait_for(waiting, |_| look()))
     }
 
     /// Publishes up to [`LINE_BYTES`] bytes in my line.
@@ -175,7 +157,7 @@ impl Area {
     pub(super) fn finish(&mut self, step: Step, everybody: bool) {
         self.places.set_done(self.me, step.number + 1);
         if everybody {
-            self.all_done = step.number;
+            self.pace.all_came_to(step.number);
         }
         // Also then: a rank that is steps ahead may sleep until its place is free.
         self.wake_others();

@@ -6,6 +6,7 @@
 
 use super::Parent;
 use crate::comm::CommCore;
+use crate::group::Group;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
 use crate::progress::wait_for;
@@ -128,6 +129,31 @@ fn swap(core: &CommCore, mine: &[u8]) -> Result<Vec<u8>> {
 /// Tag of messages between the leaders of an intercommunicator, on the engine's context.
 const LEADERS: c_int = c_int::MAX;
 
+/// Tag of the numbers of nonblocking duplicates, on the engine's context.
+const DUPLICATES: c_int = c_int::MAX - 2;
+
+/// `count` context numbers for a duplicate that may not wait for more than it must: the first
+/// process of the communicator, of both sides if there are two, takes them and tells each other
+/// one. It returns at once; the others when it has called.
+pub(super) fn from_first(parent: &Parent, count: u32) -> Result<u32> {
+    let core = &parent.core;
+    let (near, far) = (&core.group, core.remote.as_deref());
+    let (one, other) = match far {
+        Some(far) if !first_side(core) => (far, Some(&**near)),
+        far => (&**near, far),
+    };
+    let first = super::world_rank(one, 0)?;
+    let context = core.context + 1;
+    if parent.me != first {
+        return Reader(&hear(context, first, DUPLICATES)?).number();
+    }
+    let taken = take(count)?;
+    for member in one.iter().chain(other.into_iter().flat_map(Group::iter)).filter(|member| *member != first) {
+        tell(context, member, DUPLICATES, &taken.to_le_bytes())?;
+    }
+    Ok(taken)
+}
+
 /// The tag, on the engine's context, for a call that the user gave a tag: negative, which no
 /// collective uses.
 pub(super) fn private(tag: c_int) -> c_int {
@@ -233,7 +259,7 @@ mod tests {
         let tags = [0, 1, 2, c_int::MAX - 2, c_int::MAX - 1, c_int::MAX];
         for (i, one) in tags.iter().enumerate() {
             assert_ne!(private(*one), MPI_ANY_TAG);
-            assert_ne!(private(*one), LEADERS);
+            assert!(![LEADERS, DUPLICATES].contains(&private(*one)));
             for other in &tags[..i] {
                 assert_ne!(private(*one), private(*other));
             }

@@ -105,9 +105,9 @@ fn name(words: &[&[u8]], members: &[u32]) -> Vec<u8> {
 
 /// A tag for `name`: FNV-1a folded to the non-negative numbers.
 fn hash(name: &[u8]) -> c_int {
-    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = name
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     c_int::try_from((hash ^ (hash >> 31)) & 0x7fff_ffff).unwrap_or(0)
 }
 

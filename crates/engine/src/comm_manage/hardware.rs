@@ -88,14 +88,14 @@ fn number(kind: Resource, cpu: u32, sys: &Path) -> Option<u32> {
     let first = |list: &str| cpu_list(list).first().copied();
     match kind {
         Resource::Machine => Some(0),
-        Resource::Package => first(&file("topology/package_cpus_list").or_else(|| file("topology/core_siblings_list"))?),
+        Resource::Package => {
+            first(&file("topology/package_cpus_list").or_else(|| file("topology/core_siblings_list"))?)
+        }
         Resource::Core => first(&file("topology/core_cpus_list").or_else(|| file("topology/thread_siblings_list"))?),
         Resource::Thread => Some(cpu),
-        Resource::L3 => {
-            (0..8).find(|i| file(&format!("cache/index{i}/level")).is_some_and(|level| level.trim() == "3")).and_then(
-                |i| first(&file(&format!("cache/index{i}/shared_cpu_list"))?),
-            )
-        }
+        Resource::L3 => (0..8)
+            .find(|i| file(&format!("cache/index{i}/level")).is_some_and(|level| level.trim() == "3"))
+            .and_then(|i| first(&file(&format!("cache/index{i}/shared_cpu_list"))?)),
         Resource::NumaNode => {
             let nodes = std::fs::read_dir(sys.join("node")).ok()?;
             nodes.flatten().find_map(|node| {

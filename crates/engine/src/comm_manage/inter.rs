@@ -51,10 +51,7 @@ pub fn intercomm_create(
     }
     let remote = Group::from_ranks(reader.numbers()?);
     if let Some(both) = remote.iter().find(|world| parent.core.group.contains(*world)) {
-        return Err(Error::new(
-            MPI_ERR_COMM,
-            format!("the two groups overlap: rank {both} of the job is in both"),
-        ));
+        return Err(Error::new(MPI_ERR_COMM, format!("the two groups overlap: rank {both} of the job is in both")));
     }
     let first = parent.core.group.world_rank(0) < remote.world_rank(0);
     Ok(parent.inter(Inter::new(base, first), (*parent.core.group).clone(), remote))
@@ -106,19 +103,29 @@ fn intra_only(core: &CommCore, name: &str) -> Result<()> {
 pub fn intercomm_merge(comm: Handle, high: bool) -> Result<Handle> {
     let parent = Parent::of(comm)?;
     let Some(remote) = &parent.core.remote else {
-        return Err(Error::new(MPI_ERR_COMM, "the communicator is an intracommunicator, an intercommunicator is needed"));
+        return Err(Error::new(
+            MPI_ERR_COMM,
+            "the communicator is an intracommunicator, an intercommunicator is needed",
+        ));
     };
     let (context, first, theirs) = agree::across(&parent, &[u8::from(high)], PAIR)?;
     let there = theirs.first().copied();
     let there = there.ok_or_else(|| Error::new(MPI_ERR_INTERN, "the other side did not say whether it is high"))?;
     let low = if (there != 0) == high { first } else { !high };
     let local = &parent.core.group;
-    let ranks = if low { local.iter().chain(remote.iter()).collect() } else { remote.iter().chain(local.iter()).collect() };
+    let ranks =
+        if low { local.iter().chain(remote.iter()).collect() } else { remote.iter().chain(local.iter()).collect() };
     Ok(parent.intra(context, Group::from_ranks(ranks)))
 }
 
 /// Enters an intercommunicator that `from_group` has agreed on.
-pub(super) fn connect(base: u32, local: &Group, remote: &Group, me: u32, handler: crate::errhandler::Handler) -> Result<Handle> {
+pub(super) fn connect(
+    base: u32,
+    local: &Group,
+    remote: &Group,
+    me: u32,
+    handler: crate::errhandler::Handler,
+) -> Result<Handle> {
     if local.rank_of(me).is_none() {
         return Ok(MPI_COMM_NULL);
     }

@@ -26,6 +26,20 @@ pub fn dup(comm: Handle) -> Result<Handle> {
     }
 }
 
+/// The same for the nonblocking form: the first process of the communicator does not wait, the
+/// others wait until it has called.
+pub fn idup(comm: Handle) -> Result<Handle> {
+    let parent = Parent::of(comm)?;
+    let group = (*parent.core.group).clone();
+    match &parent.core.remote {
+        None => Ok(parent.intra(agree::from_first(&parent, PAIR)?, group)),
+        Some(remote) => {
+            let contexts = Inter::new(agree::from_first(&parent, TRIPLE)?, agree::first_side(&parent.core));
+            Ok(parent.inter(contexts, group, (**remote).clone()))
+        }
+    }
+}
+
 /// Communicators of the members' groups: each process gives one that it is in, or any that it is
 /// not in; those in the same group give the same.
 pub fn create(comm: Handle, group: &Group) -> Result<Handle> {
@@ -58,7 +72,10 @@ fn create_inter(parent: &Parent, group: &Group) -> Result<Handle> {
 pub fn create_group(comm: Handle, group: &Group, tag: c_int) -> Result<Handle> {
     let parent = Parent::of(comm)?;
     if parent.core.remote.is_some() {
-        return Err(Error::new(MPI_ERR_COMM, "the communicator is an intercommunicator, an intracommunicator is needed"));
+        return Err(Error::new(
+            MPI_ERR_COMM,
+            "the communicator is an intercommunicator, an intracommunicator is needed",
+        ));
     }
     if tag < 0 {
         return Err(Error::new(MPI_ERR_TAG, format!("the tag is {tag}: it must not be negative")));
@@ -168,7 +185,10 @@ impl Table {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write_numbers(&mut bytes, self.rows.iter().flat_map(|(color, key)| [color.cast_unsigned(), key.cast_unsigned()]));
+        write_numbers(
+            &mut bytes,
+            self.rows.iter().flat_map(|(color, key)| [color.cast_unsigned(), key.cast_unsigned()]),
+        );
         bytes
     }
 

@@ -14,15 +14,15 @@
 //! Functions that communicate take no engine: they must be called without its lock.
 
 mod agree;
-pub mod hardware;
 mod from_group;
+pub mod hardware;
 mod inter;
 mod make;
 mod resource;
 
 pub use from_group::{create_from_group, intercomm_create_from_groups};
 pub use inter::{intercomm_create, intercomm_merge};
-pub use make::{create, create_group, dup, split};
+pub use make::{create, create_group, dup, idup, split};
 pub use resource::split_type;
 
 use crate::comm::{Comm, CommCore};

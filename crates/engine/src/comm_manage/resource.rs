@@ -18,12 +18,7 @@ const PSET_NAME: &str = "mpi_pset_name";
 
 /// The communicator of those who share what `split_type` and `info` say, and the type of resource
 /// that was chosen if it was left open.
-pub fn split_type(
-    comm: Handle,
-    split_type: c_int,
-    key: c_int,
-    info: &Info,
-) -> Result<(Handle, Option<&'static str>)> {
+pub fn split_type(comm: Handle, split_type: c_int, key: c_int, info: &Info) -> Result<(Handle, Option<&'static str>)> {
     let parent = Parent::of(comm)?;
     let color = match split_type {
         MPI_UNDEFINED => None,

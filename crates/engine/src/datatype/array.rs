@@ -32,7 +32,13 @@ fn fastest_first(dims: usize, order: c_int) -> Result<Vec<usize>> {
 
 impl Type {
     /// The part of `subsizes` elements from `starts` on of an array of `sizes` elements.
-    pub fn subarray(sizes: Vec<i64>, subsizes: Vec<i64>, starts: Vec<i64>, order: c_int, of: &Arc<Self>) -> Result<Self> {
+    pub fn subarray(
+        sizes: Vec<i64>,
+        subsizes: Vec<i64>,
+        starts: Vec<i64>,
+        order: c_int,
+        of: &Arc<Self>,
+    ) -> Result<Self> {
         let dims = sizes.len();
         if dims == 0 {
             return Err(Error::new(MPI_ERR_DIMS, "a subarray needs at least one dimension"));
@@ -119,7 +125,9 @@ fn one_dimension(
     }
     let block = match kind {
         MPI_DISTRIBUTE_NONE if p == 1 => n,
-        MPI_DISTRIBUTE_NONE => return Err(bad(format!("darray, dimension {i}: not distributed, but over {p} processes"))),
+        MPI_DISTRIBUTE_NONE => {
+            return Err(bad(format!("darray, dimension {i}: not distributed, but over {p} processes")));
+        }
         MPI_DISTRIBUTE_BLOCK => {
             let block = given.unwrap_or((n + p - 1) / p);
             if i128::from(block) * i128::from(p) < i128::from(n) {

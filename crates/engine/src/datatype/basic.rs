@@ -187,6 +187,9 @@ basics! {
     Packed: MPI_PACKED Bytes1 1;
 }
 
+/// A type class that the standard lacks; the number is the one of MPICH's header.
+const TYPECLASS_LOGICAL: c_int = 191;
+
 /// The Fortran type of this class and size (MPI_Type_match_size, section 19.1.9).
 pub(super) fn match_size(class: c_int, size: usize) -> Option<&'static Basic> {
     let handle = match (class, size) {
@@ -203,6 +206,11 @@ pub(super) fn match_size(class: c_int, size: usize) -> Option<&'static Basic> {
         (consts::MPI_TYPECLASS_COMPLEX, 8) => consts::MPI_COMPLEX8,
         (consts::MPI_TYPECLASS_COMPLEX, 16) => consts::MPI_COMPLEX16,
         (consts::MPI_TYPECLASS_COMPLEX, 32) => consts::MPI_COMPLEX32,
+        (TYPECLASS_LOGICAL, 1) => consts::MPI_LOGICAL1,
+        (TYPECLASS_LOGICAL, 2) => consts::MPI_LOGICAL2,
+        (TYPECLASS_LOGICAL, 4) => consts::MPI_LOGICAL4,
+        (TYPECLASS_LOGICAL, 8) => consts::MPI_LOGICAL8,
+        (TYPECLASS_LOGICAL, 16) => consts::MPI_LOGICAL16,
         _ => return None,
     };
     Basic::of(handle)
@@ -238,6 +246,7 @@ mod tests {
         assert_eq!(handles.len(), BASICS.len());
         for size in [2, 4, 8, 16] {
             assert_eq!(match_size(consts::MPI_TYPECLASS_REAL, size).map(Basic::size), Some(size));
+            assert_eq!(match_size(TYPECLASS_LOGICAL, size).map(Basic::size), Some(size));
         }
         assert!(match_size(consts::MPI_TYPECLASS_INTEGER, 3).is_none());
     }

@@ -25,7 +25,8 @@ impl Shape {
 }
 
 pub(super) fn check_count(count: i64) -> Result<usize> {
-    usize::try_from(count).map_err(|_| Error::new(MPI_ERR_COUNT, format!("the count is {count}, and must not be negative")))
+    usize::try_from(count)
+        .map_err(|_| Error::new(MPI_ERR_COUNT, format!("the count is {count}, and must not be negative")))
 }
 
 fn check_len(len: i64) -> Result<usize> {

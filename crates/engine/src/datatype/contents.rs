@@ -1,8 +1,8 @@
 //! How a type was made, for the user to take it apart (MPI-5.0 section 5.1.13).
 
 use super::types::{Call, Type};
-use mpi_abi::consts::MPI_ERR_VALUE_TOO_LARGE;
 use crate::error::{Error, Result};
+use mpi_abi::consts::MPI_ERR_VALUE_TOO_LARGE;
 use std::ffi::c_int;
 use std::sync::Arc;
 

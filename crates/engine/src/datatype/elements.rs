@@ -155,8 +155,19 @@ mod tests {
         let kind = Type::structure(vec![2, 1, 3], vec![0, 8, 16], vec![int, double, short]).expect("struct");
         let kind = Type::contiguous(3, &Arc::new(kind)).expect("contiguous");
         assert_eq!(kind.size(), 3 * 22);
-        let expected = [(0, Some(0)), (4, Some(1)), (6, None), (8, Some(2)), (16, Some(3)), (18, Some(4)), (22, Some(6)),
-            (26, Some(7)), (66, Some(18)), (70, Some(19)), (71, None)];
+        let expected = [
+            (0, Some(0)),
+            (4, Some(1)),
+            (6, None),
+            (8, Some(2)),
+            (16, Some(3)),
+            (18, Some(4)),
+            (22, Some(6)),
+            (26, Some(7)),
+            (66, Some(18)),
+            (70, Some(19)),
+            (71, None),
+        ];
         for (bytes, elements) in expected {
             assert_eq!(kind.elements_of(bytes), elements, "{bytes} bytes");
             if let Some(n) = elements {
@@ -169,6 +180,9 @@ mod tests {
     #[test]
     fn a_type_without_data_has_no_elements() {
         let kind = Type::contiguous(0, &basic(MPI_INT)).expect("contiguous");
-        assert_eq!((kind.count_of(0), kind.elements_of(0), kind.count_of(4), kind.elements_of(4)), (Some(0), Some(0), None, None));
+        assert_eq!(
+            (kind.count_of(0), kind.elements_of(0), kind.count_of(4), kind.elements_of(4)),
+            (Some(0), Some(0), None, None)
+        );
     }
 }

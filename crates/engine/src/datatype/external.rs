@@ -70,7 +70,8 @@ impl Type {
         if size <= room {
             return Ok(size);
         }
-        let text = format!("{what}: {count} x {} is {size} bytes in external32, the buffer has {room} left", self.describe());
+        let text =
+            format!("{what}: {count} x {} is {size} bytes in external32, the buffer has {room} left", self.describe());
         Err(Error::new(MPI_ERR_TRUNCATE, text))
     }
 }
@@ -149,8 +150,7 @@ unsafe fn decode(basic: &Basic, from: *const u8, to: *mut u8) {
 }
 
 fn is_signed(basic: &Basic) -> bool {
-    matches!(basic.repr, Repr::I8 | Repr::I16 | Repr::I32 | Repr::I64 | Repr::I128)
-        && basic.group != Group::Char
+    matches!(basic.repr, Repr::I8 | Repr::I16 | Repr::I32 | Repr::I64 | Repr::I128) && basic.group != Group::Char
 }
 
 fn check_narrow(basic: &Basic, value: u128, inside: usize, outside: usize) -> Result<()> {
@@ -164,7 +164,8 @@ fn check_narrow(basic: &Basic, value: u128, inside: usize, outside: usize) -> Re
     if same {
         return Ok(());
     }
-    let shown = if is_signed(basic) { ((value << unused).cast_signed() >> unused).to_string() } else { value.to_string() };
+    let shown =
+        if is_signed(basic) { ((value << unused).cast_signed() >> unused).to_string() } else { value.to_string() };
     let text = format!("the {} {shown} does not fit into the {outside} bytes that external32 has for it", basic.name);
     Err(Error::new(MPI_ERR_CONVERSION, text))
 }

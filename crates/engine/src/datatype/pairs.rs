@@ -36,11 +36,7 @@ named! {
 
 impl Type {
     /// The C structure of `value` and `index`.
-    pub(super) fn pair_of(
-        value: &'static Basic,
-        index: &'static Basic,
-        named: (Datatype, &'static str),
-    ) -> Self {
+    pub(super) fn pair_of(value: &'static Basic, index: &'static Basic, named: (Datatype, &'static str)) -> Self {
         let align = value.repr.align().max(index.repr.align());
         let at = value.size().next_multiple_of(index.repr.align());
         let end = at + index.size();
@@ -71,8 +67,13 @@ fn f90_basic(combiner: c_int, p: c_int, r: c_int) -> Result<&'static Basic> {
     // Digits and range of binary32, binary64, x87 extended and binary128 (Fortran's PRECISION and RANGE).
     let extended = cfg!(target_arch = "x86_64");
     let reals = [(6, 37, 0), (15, 307, 1), (18, 4931, if extended { 2 } else { 3 }), (33, 4931, 3)];
-    let integers = [(2, consts::MPI_INTEGER1), (4, consts::MPI_INTEGER2), (9, consts::MPI_INTEGER4),
-        (18, consts::MPI_INTEGER8), (38, consts::MPI_INTEGER16)];
+    let integers = [
+        (2, consts::MPI_INTEGER1),
+        (4, consts::MPI_INTEGER2),
+        (9, consts::MPI_INTEGER4),
+        (18, consts::MPI_INTEGER8),
+        (38, consts::MPI_INTEGER16),
+    ];
     let real = [consts::MPI_REAL4, consts::MPI_REAL8, consts::MPI_LONG_DOUBLE, consts::MPI_REAL16];
     let complex =
         [consts::MPI_COMPLEX8, consts::MPI_COMPLEX16, consts::MPI_C_LONG_DOUBLE_COMPLEX, consts::MPI_COMPLEX32];

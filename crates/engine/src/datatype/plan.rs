@@ -206,9 +206,7 @@ impl Plan {
             Self::Repeat { at, count, stride, each, of } => {
                 Self::Repeat { at: at.wrapping_add(by), count: *count, stride: *stride, each: *each, of: of.clone() }
             }
-            _ => {
-                Self::Repeat { at: by, count: 1, stride: 0, each: self.size(), of: Arc::new(self.clone()) }
-            }
+            _ => Self::Repeat { at: by, count: 1, stride: 0, each: self.size(), of: Arc::new(self.clone()) },
         }
     }
 }

@@ -186,17 +186,20 @@ fn made() -> impl Strategy<Value = Made> {
             (20..50i64, 0..3i64, 1..9i64, of()).prop_map(|(n, len, stride, of)| Made::Vector(n, len, stride, of)),
             (blocks(), of()).prop_map(|(blocks, of)| Made::Indexed(blocks, of)),
             (blocks(), of()).prop_map(|(blocks, of)| Made::Hindexed(blocks, of)),
-            (prop::collection::vec((1..3i64, 0..90i64), 17..40), of()).prop_map(|(blocks, of)| Made::Hindexed(blocks, of)),
+            (prop::collection::vec((1..3i64, 0..90i64), 17..40), of())
+                .prop_map(|(blocks, of)| Made::Hindexed(blocks, of)),
             (0..4i64, places(), of()).prop_map(|(len, at, of)| Made::IndexedBlock(len, at, of)),
             (0..4i64, places(), of()).prop_map(|(len, at, of)| Made::HindexedBlock(len, at, of)),
             prop::collection::vec((0..4i64, -50..50i64, inner.clone()), 0..5).prop_map(Made::Struct),
-            (prop::collection::vec((1..5i64, 1..5i64, 0..5i64), 1..5), any::<bool>(), of()).prop_map(|(dims, f, of)| {
-                let fit = |(size, sub, start): (i64, i64, i64)| {
-                    let sub = sub.min(size);
-                    (size, sub, start.min(size - sub))
-                };
-                Made::Subarray(dims.into_iter().map(fit).collect(), f, of)
-            }),
+            (prop::collection::vec((1..5i64, 1..5i64, 0..5i64), 1..5), any::<bool>(), of()).prop_map(
+                |(dims, f, of)| {
+                    let fit = |(size, sub, start): (i64, i64, i64)| {
+                        let sub = sub.min(size);
+                        (size, sub, start.min(size - sub))
+                    };
+                    Made::Subarray(dims.into_iter().map(fit).collect(), f, of)
+                }
+            ),
             (-40..40i64, -20..90i64, of()).prop_map(|(lb, extent, of)| Made::Resized(lb, extent, of)),
         ]
     })
@@ -213,7 +216,8 @@ fn memory(map: &Map, count: i64) -> (Vec<u8>, usize) {
 
 /// Offsets of the data bytes of `count` elements from the origin, in order.
 fn places(map: &Map, count: i64) -> Vec<i64> {
-    let element = |i: i64| map.data.iter().flat_map(move |d| (0..d.1.size() as i64).map(move |b| d.0 + b + i * map.extent()));
+    let element =
+        |i: i64| map.data.iter().flat_map(move |d| (0..d.1.size() as i64).map(move |b| d.0 + b + i * map.extent()));
     (0..count).flat_map(element).collect()
 }
 
@@ -357,7 +361,8 @@ fn check_darray(gsizes: &[i64], kinds: &[(usize, i64, i64)], fortran: bool) -> R
             } else if distribution == MPI_DISTRIBUTE_BLOCK && arg > 0 {
                 arg = arg.max((n + p - 1) / p);
             }
-            let arg = if arg == 0 || distribution == MPI_DISTRIBUTE_NONE { MPI_DISTRIBUTE_DFLT_DARG } else { arg as c_int };
+            let arg =
+                if arg == 0 || distribution == MPI_DISTRIBUTE_NONE { MPI_DISTRIBUTE_DFLT_DARG } else { arg as c_int };
             [distribution, arg, p as c_int]
         })
         .collect();

@@ -15,20 +15,81 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum Call {
     Basic(&'static Basic),
-    Pair { value: &'static Basic, index: &'static Basic, at: usize, named: (Datatype, &'static str) },
-    F90 { combiner: c_int, p: c_int, r: c_int, basic: &'static Basic },
+    Pair {
+        value: &'static Basic,
+        index: &'static Basic,
+        at: usize,
+        named: (Datatype, &'static str),
+    },
+    F90 {
+        combiner: c_int,
+        p: c_int,
+        r: c_int,
+        basic: &'static Basic,
+    },
     Dup(Arc<Type>),
-    Contiguous { count: i64, of: Arc<Type> },
-    Vector { count: i64, len: i64, stride: i64, of: Arc<Type> },
-    Hvector { count: i64, len: i64, stride: i64, of: Arc<Type> },
-    Indexed { lens: Box<[i64]>, at: Box<[i64]>, of: Arc<Type> },
-    Hindexed { lens: Box<[i64]>, at: Box<[i64]>, of: Arc<Type> },
-    IndexedBlock { len: i64, at: Box<[i64]>, of: Arc<Type> },
-    HindexedBlock { len: i64, at: Box<[i64]>, of: Arc<Type> },
-    Struct { lens: Box<[i64]>, at: Box<[i64]>, of: Box<[Arc<Type>]> },
-    Subarray { sizes: Box<[i64]>, subsizes: Box<[i64]>, starts: Box<[i64]>, order: c_int, of: Arc<Type>, inner: Arc<Type> },
-    Darray { place: [c_int; 2], gsizes: Box<[i64]>, dims: Box<[[c_int; 3]]>, order: c_int, of: Arc<Type>, inner: Arc<Type> },
-    Resized { lb: i64, extent: i64, of: Arc<Type> },
+    Contiguous {
+        count: i64,
+        of: Arc<Type>,
+    },
+    Vector {
+        count: i64,
+        len: i64,
+        stride: i64,
+        of: Arc<Type>,
+    },
+    Hvector {
+        count: i64,
+        len: i64,
+        stride: i64,
+        of: Arc<Type>,
+    },
+    Indexed {
+        lens: Box<[i64]>,
+        at: Box<[i64]>,
+        of: Arc<Type>,
+    },
+    Hindexed {
+        lens: Box<[i64]>,
+        at: Box<[i64]>,
+        of: Arc<Type>,
+    },
+    IndexedBlock {
+        len: i64,
+        at: Box<[i64]>,
+        of: Arc<Type>,
+    },
+    HindexedBlock {
+        len: i64,
+        at: Box<[i64]>,
+        of: Arc<Type>,
+    },
+    Struct {
+        lens: Box<[i64]>,
+        at: Box<[i64]>,
+        of: Box<[Arc<Type>]>,
+    },
+    Subarray {
+        sizes: Box<[i64]>,
+        subsizes: Box<[i64]>,
+        starts: Box<[i64]>,
+        order: c_int,
+        of: Arc<Type>,
+        inner: Arc<Type>,
+    },
+    Darray {
+        place: [c_int; 2],
+        gsizes: Box<[i64]>,
+        dims: Box<[[c_int; 3]]>,
+        order: c_int,
+        of: Arc<Type>,
+        inner: Arc<Type>,
+    },
+    Resized {
+        lb: i64,
+        extent: i64,
+        of: Arc<Type>,
+    },
 }
 
 /// Where a type begins and ends.
@@ -116,7 +177,10 @@ impl Span {
 /// The error for a type beyond 2^63 bytes.
 #[cold]
 pub(super) fn too_large(what: &str, value: i128) -> Error {
-    Error::new(MPI_ERR_VALUE_TOO_LARGE, format!("{what} of the datatype would be {value} bytes, more than an MPI_Count holds"))
+    Error::new(
+        MPI_ERR_VALUE_TOO_LARGE,
+        format!("{what} of the datatype would be {value} bytes, more than an MPI_Count holds"),
+    )
 }
 
 impl Type {
@@ -131,7 +195,9 @@ impl Type {
     fn if_dense(&self) -> Option<(isize, usize)> {
         match &self.plan {
             Plan::Empty => Some((0, 0)),
-            Plan::Nest(nest) if nest.depth == 0 && usize::try_from(self.extent()) == Ok(nest.len) => Some((nest.at, nest.len)),
+            Plan::Nest(nest) if nest.depth == 0 && usize::try_from(self.extent()) == Ok(nest.len) => {
+                Some((nest.at, nest.len))
+            }
             _ => None,
         }
     }
@@ -257,7 +323,9 @@ impl Type {
                 let more = if parts.len() > 4 { ", ..." } else { "" };
                 format!("struct({}{more})", names.join(", "))
             }
-            Call::Subarray { subsizes, sizes, of: t, .. } => format!("subarray({subsizes:?} in {sizes:?}) of {}", of(t)),
+            Call::Subarray { subsizes, sizes, of: t, .. } => {
+                format!("subarray({subsizes:?} in {sizes:?}) of {}", of(t))
+            }
             Call::Darray { gsizes, of: t, .. } => format!("darray(of {gsizes:?}) of {}", of(t)),
         }
     }

@@ -111,10 +111,7 @@ pub fn resolve(table: &Table, handle: Handle, owner: Owner) -> Result<Handler> {
         Ok(Handler::User(Arc::clone(&slot.user)))
     } else {
         let (made, needed) = (slot.user.owner.noun(), owner.noun());
-        Err(Error::new(
-            MPI_ERR_ERRHANDLER,
-            format!("an error handler made for a {made} cannot be set on a {needed}"),
-        ))
+        Err(Error::new(MPI_ERR_ERRHANDLER, format!("an error handler made for a {made} cannot be set on a {needed}")))
     }
 }
 

@@ -68,7 +68,9 @@ pub fn die(function: &str, object: Object, error: &Error) -> ! {
 
 fn last_words(rank: Option<u32>, function: &str, object: &str, sentence: &str) -> String {
     let who = rank.map_or_else(|| "this process".to_owned(), |rank| format!("rank {rank}"));
-    format!("oxmpi: {who}: {function} failed on {object}, whose errors are fatal: the job ends\noxmpi: {who}: {sentence}\n")
+    format!(
+        "oxmpi: {who}: {function} failed on {object}, whose errors are fatal: the job ends\noxmpi: {who}: {sentence}\n"
+    )
 }
 
 impl Engine {
@@ -145,6 +147,33 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mpi_abi::consts::{MPI_ERRORS_ABORT, MPI_ERRORS_ARE_FATAL};
+
+    #[test]
+    fn an_object_without_a_handler_has_that_of_the_process() {
+        let mut e = Engine::new();
+        e.objects.initial = Handler::Return;
+        for object in [Object::Process, Object::Win(MPI_WIN_NULL), Object::Comm(MPI_COMM_SELF)] {
+            assert_eq!(e.handler_or_process(object), Handler::Return);
+        }
+        assert_eq!(e.handler(Object::Win(MPI_WIN_NULL)).unwrap_err().class, MPI_ERR_WIN);
+        assert_eq!(e.handler_or_process(Object::Unborn(MPI_ERRORS_ABORT)), Handler::Abort);
+    }
+
+    #[test]
+    fn errors_of_files_return_and_windows_know_only_what_was_registered() {
+        let mut e = Engine::new();
+        assert_eq!(e.action(Object::File(MPI_FILE_NULL)), Ok(Action::Return));
+        e.set_handler(Object::File(MPI_FILE_NULL), MPI_ERRORS_ARE_FATAL).expect("set");
+        assert_eq!(e.action(Object::File(MPI_FILE_NULL)), Ok(Action::Die));
+        let win = Win(0x0a00_0001_0000_0000);
+        assert!(e.set_handler(Object::Win(win), MPI_ERRORS_ARE_FATAL).is_err());
+        e.objects.handlers.insert(win.raw(), Handler::Return);
+        let mine = crate::errhandler::create(&mut e.objects.errhandlers, Owner::Win, 4096);
+        e.set_handler(Object::Win(win), mine).expect("set");
+        assert_eq!(e.action(Object::Win(win)), Ok(Action::Call(Owner::Win, 4096)));
+        assert!(e.set_handler(Object::File(MPI_FILE_NULL), mine).is_err());
+    }
 
     #[test]
     fn the_last_words_name_rank_function_object_and_reason() {

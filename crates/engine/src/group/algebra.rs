@@ -70,7 +70,10 @@ impl Group {
             .map(|(position, rank)| {
                 let valid = u32::try_from(*rank).ok().filter(|rank| *rank < self.size()).ok_or_else(|| {
                     let size = self.size();
-                    Error::new(MPI_ERR_RANK, format!("rank {rank} in position {position} is not in the group of {size}"))
+                    Error::new(
+                        MPI_ERR_RANK,
+                        format!("rank {rank} in position {position} is not in the group of {size}"),
+                    )
                 })?;
                 seen.insert(valid, position)?;
                 Ok(valid)

@@ -119,9 +119,7 @@ impl Group {
     /// The members' ranks in the job, in the order of the group.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         let (range, list) = match &self.members {
-            Members::Range { first, stride, len } => {
-                (Some((0..*len).map(|rank| nth(*first, *stride, rank))), None)
-            }
+            Members::Range { first, stride, len } => (Some((0..*len).map(|rank| nth(*first, *stride, rank))), None),
             Members::List { ranks, .. } => (None, Some(ranks.iter().copied())),
         };
         range.into_iter().flatten().chain(list.into_iter().flatten())
@@ -164,10 +162,7 @@ fn as_range(ranks: &[u32]) -> Option<(u32, i32, u32)> {
     };
     let stride = i32::try_from(i64::from(second) - i64::from(first)).ok().filter(|s| *s != 0)?;
     let step = i64::from(stride);
-    ranks
-        .windows(2)
-        .all(|pair| i64::from(pair[1]) - i64::from(pair[0]) == step)
-        .then_some((first, stride, len))
+    ranks.windows(2).all(|pair| i64::from(pair[1]) - i64::from(pair[0]) == step).then_some((first, stride, len))
 }
 
 /// A number of members as the `u32` that ranks are: no group holds a process twice, and there are

@@ -27,7 +27,9 @@ enum Action {
     Kernel(Kernel),
     User(UserFunction, Datatype),
     /// `a` replaces `b`, or the other way round.
-    Take { a: bool },
+    Take {
+        a: bool,
+    },
 }
 
 /// What is done with two rows of elements.
@@ -59,12 +61,7 @@ impl Reduction {
 
     /// The user's function on elements of `kind`, which it will be told is `datatype`.
     pub fn user(function: UserFunction, commutative: bool, kind: &Type, datatype: Datatype) -> Self {
-        Self {
-            action: Action::User(function, datatype),
-            commutative,
-            extent: kind.extent(),
-            span: kind.span(1),
-        }
+        Self { action: Action::User(function, datatype), commutative, extent: kind.extent(), span: kind.span(1) }
     }
 
     /// Whether the order of the operands does not matter.

@@ -319,8 +319,16 @@ mod tests {
         }
         assert_eq!(half_to_f32(0x3c00).to_bits(), 1f32.to_bits());
         assert_eq!(half_to_f32(0x0001).to_bits(), 2f32.powi(-24).to_bits());
-        for (x, h) in [(65519.0, 0x7bff), (65520.0, 0x7c00), (1e9, 0x7c00), (-65520.0, 0xfc00), (1.000_488_3, 0x3c00),
-            (1.001_464_9, 0x3c02), (2f32.powi(-25), 0), (2f32.powi(-25) * 1.001, 1)] {
+        for (x, h) in [
+            (65519.0, 0x7bff),
+            (65520.0, 0x7c00),
+            (1e9, 0x7c00),
+            (-65520.0, 0xfc00),
+            (1.000_488_3, 0x3c00),
+            (1.001_464_9, 0x3c02),
+            (2f32.powi(-25), 0),
+            (2f32.powi(-25) * 1.001, 1),
+        ] {
             assert_eq!(f32_to_half(x), h, "{x:e}");
         }
     }
@@ -329,7 +337,8 @@ mod tests {
     fn x87_numbers_survive_the_way_through_binary128() {
         let one = 0x3fffu128 << 64 | 1 << 63;
         assert_eq!(x87_to_binary128(one), wide(1.0));
-        for x in [one, one | 1, one | 1 << 79, 0, 1 << 79, 1, 0x7fff << 64 | 1 << 63, 1 << 64 | 1 << 63, (1 << 63) - 1] {
+        for x in [one, one | 1, one | 1 << 79, 0, 1 << 79, 1, 0x7fff << 64 | 1 << 63, 1 << 64 | 1 << 63, (1 << 63) - 1]
+        {
             assert_eq!(binary128_to_x87(x87_to_binary128(x)), x, "{x:x}");
         }
         // Half a unit above one rounds to even.

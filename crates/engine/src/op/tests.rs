@@ -2,7 +2,7 @@
 //! which type takes part in what; user functions.
 
 use super::predefined::ALL;
-use super::{Operation, OpTable, Reduction, UserFunction};
+use super::{OpTable, Operation, Reduction, UserFunction};
 use crate::datatype::{BASICS, Basic, Group, Repr, Type, TypeTable};
 use mpi_abi::consts::*;
 use mpi_abi::{Datatype, Op};
@@ -212,8 +212,15 @@ fn operations_take_the_types_of_the_standard() {
 }
 
 const PAIRS: [Datatype; 9] = [
-    MPI_FLOAT_INT, MPI_DOUBLE_INT, MPI_LONG_INT, MPI_2INT, MPI_SHORT_INT, MPI_LONG_DOUBLE_INT, MPI_2REAL,
-    MPI_2DOUBLE_PRECISION, MPI_2INTEGER,
+    MPI_FLOAT_INT,
+    MPI_DOUBLE_INT,
+    MPI_LONG_INT,
+    MPI_2INT,
+    MPI_SHORT_INT,
+    MPI_LONG_DOUBLE_INT,
+    MPI_2REAL,
+    MPI_2DOUBLE_PRECISION,
+    MPI_2INTEGER,
 ];
 
 #[test]

@@ -169,6 +169,13 @@ impl Contexts {
         rank.unwrap_or(from).cast_signed()
     }
 
+    /// Whether no receive and no message waits in the context.
+    #[inline]
+    pub fn is_idle(&mut self, id: u32) -> bool {
+        let slot = self.slot(id);
+        slot.posted.is_empty() && slot.unexpected.is_empty()
+    }
+
     /// A message came: the first posted receive that it fits, taken out of the queue.
     #[inline]
     pub fn match_message(&mut self, id: u32, from: u32, tag: c_int) -> Option<usize> {

@@ -26,7 +26,13 @@ pub unsafe fn recv(
         return e.types.require_committed(datatype).map(|()| Status::PROC_NULL);
     };
     // SAFETY: the caller vouches for the buffer until we return.
-    let payload = unsafe { e.payload(buffer, count, datatype) }?;
+    let mut payload = unsafe { e.payload(buffer, count, datatype) }?;
+    if let Ok(from) = u32::try_from(route.peer) {
+        let looks = e.direct_looks();
+        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks) {
+            return outcome;
+        }
+    }
     let raw = e.start_recv(None, route, tag, payload, comm);
     drop(e);
     let what = Waiting { call: Call::Recv, peer: route.peer, tag, context: route.context };

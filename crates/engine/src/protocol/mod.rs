@@ -77,6 +77,8 @@ pub(crate) struct Peer {
     streams: VecDeque<usize>,
     /// In `Transport::busy`.
     busy: bool,
+    /// Place in `Transport::incoming`, plus 1; 0 = it has not opened a ring to us.
+    ring: u32,
 }
 
 /// The transport's state of this process.
@@ -107,6 +109,18 @@ impl Transport {
             large_rings: 0,
             single_copy: None,
         }
+    }
+
+    fn add_incoming(&mut self, contact: (u32, Receiver)) {
+        let from = contact.0 as usize;
+        self.incoming.push(contact);
+        self.peers[from].ring = u32::try_from(self.incoming.len()).unwrap_or(0);
+    }
+
+    /// The place in `incoming` of the ring from `rank`.
+    #[inline]
+    fn ring_of(&self, rank: u32) -> Option<usize> {
+        (self.peers.get(rank as usize)?.ring as usize).checked_sub(1)
     }
 
     /// The ring to `peer`, made at first contact.
@@ -160,7 +174,7 @@ impl Transport {
                 slot.word(i, word);
             }
             slot.publish();
-            segment.rank_page(peer).wake();
+            segment.rank_page(peer).wake_after_fence();
             return Ok(());
         }
         state.backlog.push_back(Outgoing::Control(Control { kind, words }));

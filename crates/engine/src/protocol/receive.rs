@@ -8,7 +8,7 @@ use crate::p2p::matching::{Body, Offer, Unexpected};
 use crate::payload::Payload;
 use crate::request::{Role, State};
 use crate::status::Status;
-use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_TRUNCATE};
+use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_INTERN, MPI_ERR_TRUNCATE};
 use shm::ring::{Cell, Piece, WORDS};
 use std::ffi::c_int;
 
@@ -21,7 +21,7 @@ impl Engine {
     pub(crate) fn receive(&mut self) -> bool {
         let Some(transport) = self.transport.as_mut() else { return false };
         while let Some(contact) = transport.inbox.next_contact() {
-            transport.incoming.push(contact);
+            transport.add_incoming(contact);
         }
         let rings = transport.incoming.len();
         let mut moved = false;
@@ -43,6 +43,66 @@ impl Engine {
             self.progress_count += 1;
         }
         moved
+    }
+
+    /// The common case of a blocking receive: the message from `from` is the next in its ring, or
+    /// about to come, it is small, and no other receive is there that could want it. Polls that one
+    /// ring a short while and delivers without a request. None: take the general way.
+    #[inline]
+    pub(crate) fn receive_directly(
+        &mut self,
+        from: u32,
+        context: u32,
+        tag: c_int,
+        payload: &mut Payload,
+        looks: u32,
+    ) -> Option<crate::Result<Status>> {
+        if !self.contexts.is_idle(context) {
+            return None;
+        }
+        let transport = self.transport.as_mut()?;
+        if transport.has_outgoing() {
+            return None;
+        }
+        let ring = transport.ring_of(from)?;
+        let mut cell = None;
+        for _ in 0..looks {
+            cell = transport.incoming[ring].1.peek();
+            if cell.is_some() {
+                break;
+            }
+            shm::sync::spin_hint();
+        }
+        let cell = cell?;
+        let fits = cell.context == context && (cell.tag == tag || tag == MPI_ANY_TAG);
+        if !fits || !matches!(cell.kind, EAGER | EAGER_DATA) {
+            return None;
+        }
+        let segment = transport.segment;
+        let room = payload.len();
+        let total = if cell.kind == EAGER {
+            // SAFETY: the cell's bytes do not change before `advance`.
+            unsafe { payload.write(0, cell.payload(), cell.inline) };
+            cell.inline
+        } else {
+            let piece = piece_of(cell, 0);
+            let address = piece.address(segment)?;
+            // SAFETY: the range was checked, and is ours until given back.
+            unsafe { payload.write(0, address.as_ptr(), piece.len) };
+            let receiver = &transport.incoming[ring].1;
+            receiver.give_back(piece);
+            segment.rank_page(from).wake();
+            piece.len
+        };
+        if transport.incoming[ring].1.advance() {
+            segment.rank_page(from).wake();
+        }
+        self.progress_count += 1;
+        let source = self.contexts.source_rank(context, from);
+        if total > room {
+            return Some(Err(truncated(total, room, source, cell.tag)));
+        }
+        Some(Ok(Status { source, tag: cell.tag, bytes: total as u64, ..Status::EMPTY }))
     }
 
     #[inline]

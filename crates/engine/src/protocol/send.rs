@@ -50,7 +50,7 @@ impl Transport {
             slot.word(2, piece.end);
             slot.publish();
         }
-        segment.rank_page(peer).wake();
+        segment.rank_page(peer).wake_after_fence();
         Ok(true)
     }
 
@@ -93,7 +93,7 @@ impl Transport {
         slot.word(4, first as u64);
         slot.word(5, end);
         slot.publish();
-        segment.rank_page(peer).wake();
+        segment.rank_page(peer).wake_after_fence();
         Ok(Some(first))
     }
 }
@@ -204,7 +204,7 @@ impl Engine {
                             slot.word(i, word);
                         }
                         slot.publish();
-                        segment.rank_page(peer).wake();
+                        segment.rank_page(peer).wake_after_fence();
                     })
                     .is_some()
                 }
@@ -252,7 +252,7 @@ impl Engine {
                 slot.word(3, piece.len as u64);
                 slot.word(4, piece.end);
                 slot.publish();
-                segment.rank_page(peer).wake();
+                segment.rank_page(peer).wake_after_fence();
                 send.sent += len;
                 moved = true;
             }

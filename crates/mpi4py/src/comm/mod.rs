@@ -5,6 +5,9 @@
 //! | `mod` | the classes, which class a handle belongs to |
 //! | `manage` | making, comparing, naming and freeing communicators |
 //! | `p2p` | blocking, nonblocking and persistent sends and receives, probes |
+//! | `objects` | `send`, `recv` ... of objects |
+//! | `irecv` | receives of objects that wait for their message |
+//! | `objects_coll` | collectives of objects |
 //! | `messages` | collectives: which buffers a rank needs, checked and described |
 //! | `coll` | collectives, blocking, nonblocking and persistent |
 //! | `attr` | attributes |
@@ -14,8 +17,11 @@
 mod attr;
 mod coll;
 mod inter;
+pub(crate) mod irecv;
 mod manage;
 mod messages;
+pub(crate) mod objects;
+mod objects_coll;
 mod p2p;
 mod topo;
 

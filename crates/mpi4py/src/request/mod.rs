@@ -7,15 +7,18 @@
 //! | file | owns |
 //! |---|---|
 //! | `mod` | the classes, one request at a time |
+//! | `objects` | `wait`, `test` ... in lower case: those that return objects |
 //! | `sets` | `Waitall`, `Testany` ...: several requests |
 //! | `orphans` | memory of operations that nobody waits for |
 
+mod objects;
 mod orphans;
 pub(crate) mod sets;
 
 use crate::args::Ints;
 use crate::buffer::Keep;
 use crate::call::mpi_wait;
+use crate::comm::irecv::Entry;
 use crate::handle::{H, Handle, Slot, handle_class};
 use crate::status::{Out, Status};
 use mpi_abi as abi;
@@ -24,7 +27,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::c_int;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a request owns while the operation runs.
 #[derive(Default)]
@@ -49,6 +52,14 @@ impl From<Keep> for Owner {
 pub(crate) trait Pending: Send {
     /// The request is complete: the object that `wait` returns.
     fn finish(self: Box<Self>, py: Python<'_>, status: &mut abi::Status) -> PyResult<Py<PyAny>>;
+
+    /// The request is complete, and nobody wants the object.
+    fn discard(self: Box<Self>) {}
+
+    /// For a receive that may have no message yet.
+    fn entry(&self) -> Option<&Arc<Entry>> {
+        None
+    }
 }
 
 /// Request handler.
@@ -110,7 +121,10 @@ impl Request {
     pub(crate) fn update(&self, raw: abi::Request) {
         self.slot.set(raw);
         if raw == MPI_REQUEST_NULL {
-            drop(self.take_owner());
+            match self.take_owner() {
+                Owner::Object(operation) => operation.discard(),
+                owner => drop(owner),
+            }
         }
     }
 }
@@ -135,6 +149,7 @@ impl Request {
     /// Wait until the operation is over.
     #[pyo3(signature = (status = None))]
     pub(crate) fn Wait(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
+        objects::settle(py, self)?;
         let mut raw = self.raw();
         let mut out = Out::new(status);
         let pointer = out.pointer();
@@ -150,6 +165,9 @@ impl Request {
     /// Ask whether the operation is over, and finish it if it is.
     #[pyo3(signature = (status = None))]
     pub(crate) fn Test(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
+        if objects::is_waiting(py, self)? {
+            return Ok(false);
+        }
         let (mut raw, mut flag) = (self.raw(), 0);
         let mut out = Out::new(status);
         let pointer = out.pointer();
@@ -165,6 +183,9 @@ impl Request {
     /// Ask whether the operation is over, and leave the request as it is.
     #[pyo3(signature = (status = None))]
     fn Get_status(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
+        if objects::is_waiting(py, self)? {
+            return Ok(false);
+        }
         let (raw, mut flag) = (self.raw(), 0);
         let mut out = Out::new(status);
         let pointer = out.pointer();
@@ -178,6 +199,9 @@ impl Request {
     ///
     /// Ask for the operation to be cancelled.
     fn Cancel(&self, py: Python<'_>) -> PyResult<()> {
+        if objects::cancel(py, self)? {
+            return Ok(());
+        }
         let mut raw = self.raw();
         mpi_wait!(py, MPI_Cancel(&raw mut raw))
     }
@@ -186,6 +210,9 @@ impl Request {
     ///
     /// Free the request; the operation goes on.
     fn Free(&self, py: Python<'_>) -> PyResult<()> {
+        if objects::free(py, self)? {
+            return Ok(());
+        }
         let (mut raw, before) = (self.raw(), self.raw());
         mpi_wait!(py, MPI_Request_free(&raw mut raw))?;
         self.slot.set(raw);

@@ -1,5 +1,5 @@
 //! Several requests at once: `Waitall`, `Testany`, `Waitsome` and their kin. Chapter 3.7.5 of the
-//! standard. The lower-case forms are in `objects.rs` of this folder's user, the object half.
+//! standard. The lower-case forms are in `objects`.
 
 use super::Request;
 use crate::args::length;
@@ -41,8 +41,8 @@ impl<'py> Set<'py> {
 
 /// The argument `statuses`: C writes into an array, `store` puts it into the list's objects.
 pub(crate) struct Outs<'a, 'py> {
-    object: Option<&'a Bound<'py, PyAny>>,
-    raws: Vec<abi::Status>,
+    pub(super) object: Option<&'a Bound<'py, PyAny>>,
+    pub(super) raws: Vec<abi::Status>,
 }
 
 impl<'a, 'py> Outs<'a, 'py> {
@@ -143,6 +143,7 @@ impl Request {
         requests: &Bound<'_, PyAny>,
         statuses: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
+        super::objects::settle_all(cls.py(), requests)?;
         let mut set = Set::new(requests)?;
         let mut outs = Outs::new(statuses, set.raws.len());
         let (count, pointer, statuses) = (set.count, set.pointer(), outs.pointer());

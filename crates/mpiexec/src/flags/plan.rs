@@ -109,7 +109,8 @@ fn foreign_library(group: &Group) -> Option<String> {
     let own = std::env::current_exe().ok().and_then(|exe| exe.ancestors().nth(2)?.canonicalize().ok());
     let library = Path::new(OsStr::from_bytes(entry));
     let is_own = library.canonicalize().is_ok_and(|library| own.is_some_and(|own| library.starts_with(own)));
-    (!entry.is_empty() && !is_own).then(|| {
+    let built_in = ["", "oxmpi", "builtin", "built-in"].iter().any(|name| entry.eq_ignore_ascii_case(name.as_bytes()));
+    (!built_in && !is_own).then(|| {
         format!(
             "note: MPI4PY_LIBMPI={} is set: with that library this mpiexec starts {} separate jobs of one rank; use the \
              mpiexec that belongs to it, or unset the variable",

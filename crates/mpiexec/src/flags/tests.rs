@@ -100,6 +100,7 @@ fn another_mpi_library_for_the_ranks_is_pointed_out() {
     assert!(notes("-x MPI4PY_LIBMPI=mpich -n 2 sh")[0].contains("MPI4PY_LIBMPI=mpich is set"));
     assert!(notes("-x MPI4PY_LIBMPI=mpich -n 1 sh").is_empty());
     assert!(notes("-x MPI4PY_LIBMPI= -n 2 sh").is_empty());
+    assert!(notes("-x MPI4PY_LIBMPI=oxmpi -n 2 sh").is_empty());
 }
 
 #[test]

@@ -154,7 +154,8 @@ fn trim(line: &[u8]) -> &[u8] {
 }
 
 /// Sentences with which Python joins two tracebacks.
-const CHAIN: [&[u8]; 2] = [
+const CHAIN: [&[u8]; 3] = [
+    b"Original exception was:",
     b"During handling of the above exception, another exception occurred:",
     b"The above exception was the direct cause of the following exception:",
 ];
@@ -164,6 +165,8 @@ fn begins_traceback(line: &[u8]) -> bool {
     line.ends_with(b"(most recent call last):")
         || line.ends_with(b"(most recent call first):")
         || line.starts_with(b"Exception in thread ")
+        || line.starts_with(b"Error in sys.excepthook:")
+        || line.starts_with(b"Error in atexit._run_exitfuncs:")
         || line.starts_with(b"Exception ignored in")
         || line.starts_with(b"Fatal Python error: ")
 }

@@ -16,10 +16,7 @@ pub(super) enum Task {
 
 /// Walks up from this process through the task that `identity` (names of variables) makes out.
 pub(super) fn task(identity: &[&str]) -> Task {
-    let own: Vec<(&str, Option<String>)> = identity
-        .iter()
-        .map(|name| (*name, crate::env::get(name)))
-        .collect();
+    let own: Vec<(&str, Option<String>)> = identity.iter().map(|name| (*name, crate::env::get(name))).collect();
     let mut pid = process::parent_pid();
     // A chain of processes is short; the limit only ends a loop that can not be.
     for _ in 0..100 {
@@ -40,19 +37,9 @@ pub(super) fn task(identity: &[&str]) -> Task {
 /// A launcher's helper, which may carry the variables of a job around it.
 fn is_proxy(pid: Pid) -> bool {
     proc::name(pid).is_some_and(|name| {
-        [
-            "hydra_",
-            "pmi_proxy",
-            "prted",
-            "prterun",
-            "mpirun",
-            "mpiexec",
-            "slurmstepd",
-            "flux-shell",
-            "palsd",
-        ]
-        .iter()
-        .any(|launcher| name.starts_with(launcher))
+        ["hydra_", "pmi_proxy", "prted", "prterun", "mpirun", "mpiexec", "slurmstepd", "flux-shell", "palsd"]
+            .iter()
+            .any(|launcher| name.starts_with(launcher))
     })
 }
 
@@ -60,8 +47,7 @@ fn carries(pid: Pid, own: &[(&str, Option<String>)]) -> bool {
     let Some(environ) = proc::environ(pid) else {
         return false;
     };
-    own.iter()
-        .all(|(name, value)| value_in(&environ, name).as_deref() == value.as_deref())
+    own.iter().all(|(name, value)| value_in(&environ, name).as_deref() == value.as_deref())
 }
 
 fn value_in(environ: &[u8], name: &str) -> Option<String> {

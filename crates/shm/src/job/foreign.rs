@@ -103,11 +103,7 @@ fn open_mpi(env: Env<'_>) -> Result<Option<Found>> {
         rank,
         size,
         key: env("PMIX_NAMESPACE"),
-        identity: &[
-            "OMPI_COMM_WORLD_RANK",
-            "OMPI_COMM_WORLD_SIZE",
-            "PMIX_NAMESPACE",
-        ],
+        identity: &["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMIX_NAMESPACE"],
     }))
 }
 
@@ -134,12 +130,7 @@ fn pals(env: Env<'_>) -> Result<Option<Found>> {
         return Ok(None);
     };
     let size = needed(env, "PMI_SIZE", "PALS_RANKID")?;
-    one_machine_by_ranks(
-        Launcher::Pals,
-        size,
-        number(env, "PMI_LOCAL_SIZE")?,
-        "PMI_LOCAL_SIZE",
-    )?;
+    one_machine_by_ranks(Launcher::Pals, size, number(env, "PMI_LOCAL_SIZE")?, "PMI_LOCAL_SIZE")?;
     Ok(Some(Found {
         launcher: Launcher::Pals,
         rank,
@@ -155,10 +146,7 @@ fn slurm(env: Env<'_>) -> Result<Option<Found>> {
     let Some(step) = env("SLURM_STEP_ID").or_else(|| env("SLURM_STEPID")) else {
         return Ok(None);
     };
-    if step
-        .parse::<u64>()
-        .map_or(true, |number| number >= SLURM_SPECIAL_STEPS)
-    {
+    if step.parse::<u64>().map_or(true, |number| number >= SLURM_SPECIAL_STEPS) {
         return Ok(None);
     }
     let Some(rank) = number(env, "SLURM_PROCID")? else {
@@ -174,9 +162,7 @@ fn slurm(env: Env<'_>) -> Result<Option<Found>> {
             break;
         }
     }
-    let job = env("SLURM_JOB_ID")
-        .or_else(|| env("SLURM_JOBID"))
-        .unwrap_or_default();
+    let job = env("SLURM_JOB_ID").or_else(|| env("SLURM_JOBID")).unwrap_or_default();
     let cluster = env("SLURM_CLUSTER_NAME").unwrap_or_default();
     Ok(Some(Found {
         launcher: Launcher::Slurm,
@@ -193,12 +179,7 @@ fn flux(env: Env<'_>) -> Result<Option<Found>> {
     };
     let size = needed(env, "FLUX_JOB_SIZE", "FLUX_TASK_RANK")?;
     if let Some(nodes) = number(env, "FLUX_JOB_NNODES")? {
-        one_machine(
-            Launcher::Flux,
-            size,
-            nodes,
-            &format!("FLUX_JOB_NNODES={nodes}"),
-        )?;
+        one_machine(Launcher::Flux, size, nodes, &format!("FLUX_JOB_NNODES={nodes}"))?;
     }
     Ok(Some(Found {
         launcher: Launcher::Flux,
@@ -215,19 +196,8 @@ fn pmi(env: Env<'_>) -> Result<Option<Found>> {
         return Ok(None);
     };
     let size = needed(env, "PMI_SIZE", "PMI_RANK")?;
-    one_machine_by_ranks(
-        Launcher::Hydra,
-        size,
-        number(env, "PMI_LOCAL_SIZE")?,
-        "PMI_LOCAL_SIZE",
-    )?;
-    Ok(Some(Found {
-        launcher: Launcher::Hydra,
-        rank,
-        size,
-        key: None,
-        identity: &["PMI_RANK", "PMI_SIZE"],
-    }))
+    one_machine_by_ranks(Launcher::Hydra, size, number(env, "PMI_LOCAL_SIZE")?, "PMI_LOCAL_SIZE")?;
+    Ok(Some(Found { launcher: Launcher::Hydra, rank, size, key: None, identity: &["PMI_RANK", "PMI_SIZE"] }))
 }
 
 /// A PMIx server of no launcher that we know: it does not tell the number of ranks in the environment.
@@ -247,9 +217,7 @@ fn number(env: Env<'_>, name: &str) -> Result<Option<u32>> {
     };
     match text.trim().parse() {
         Ok(number) => Ok(Some(number)),
-        Err(_) => Err(Error::new(format!(
-            "{name}={text} is no number; unset it to run this program alone"
-        ))),
+        Err(_) => Err(Error::new(format!("{name}={text} is no number; unset it to run this program alone"))),
     }
 }
 
@@ -261,12 +229,7 @@ fn needed(env: Env<'_>, name: &str, because: &str) -> Result<u32> {
     })
 }
 
-fn one_machine_by_ranks(
-    launcher: Launcher,
-    size: u32,
-    here: Option<u32>,
-    name: &str,
-) -> Result<()> {
+fn one_machine_by_ranks(launcher: Launcher, size: u32, here: Option<u32>, name: &str) -> Result<()> {
     match here {
         Some(here) if here < size => Err(spans(launcher, size, &format!("{name}={here}"))),
         _ => Ok(()),
@@ -274,11 +237,7 @@ fn one_machine_by_ranks(
 }
 
 fn one_machine(launcher: Launcher, size: u32, nodes: u32, why: &str) -> Result<()> {
-    if nodes > 1 {
-        Err(spans(launcher, size, why))
-    } else {
-        Ok(())
-    }
+    if nodes > 1 { Err(spans(launcher, size, why)) } else { Ok(()) }
 }
 
 fn spans(launcher: Launcher, size: u32, why: &str) -> Error {
@@ -295,10 +254,7 @@ mod tests {
     use super::*;
 
     fn found(variables: &[(&str, &str)]) -> Result<Option<Found>> {
-        let list: Vec<(String, String)> = variables
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect();
+        let list: Vec<(String, String)> = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         detect(&move |name| list.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()))
     }
 
@@ -316,10 +272,7 @@ mod tests {
         ("SLURM_NNODES", "1"),
     ];
 
-    fn with<'a>(
-        base: &[(&'a str, &'a str)],
-        more: &[(&'a str, &'a str)],
-    ) -> Vec<(&'a str, &'a str)> {
+    fn with<'a>(base: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         more.iter().chain(base).copied().collect()
     }
 
@@ -331,71 +284,36 @@ mod tests {
     #[test]
     fn srun_is_recognised() {
         assert_eq!(rank_and_size(SRUN), (Launcher::Slurm, 2, 4));
-        let pmi2 = with(
-            SRUN,
-            &[
-                ("PMI_RANK", "2"),
-                ("PMI_SIZE", "4"),
-                ("PMI_FD", "9"),
-                ("SLURM_MPI_TYPE", "pmi2"),
-            ],
-        );
+        let pmi2 = with(SRUN, &[("PMI_RANK", "2"), ("PMI_SIZE", "4"), ("PMI_FD", "9"), ("SLURM_MPI_TYPE", "pmi2")]);
         assert_eq!(rank_and_size(&pmi2), (Launcher::Slurm, 2, 4));
-        let pmix = with(
-            SRUN,
-            &[("PMIX_RANK", "2"), ("PMIX_NAMESPACE", "slurm.pmix.7.0")],
-        );
+        let pmix = with(SRUN, &[("PMIX_RANK", "2"), ("PMIX_NAMESPACE", "slurm.pmix.7.0")]);
         assert_eq!(rank_and_size(&pmix), (Launcher::Slurm, 2, 4));
     }
 
     #[test]
     fn a_batch_script_and_an_allocations_shell_are_alone() {
         assert_eq!(found(&SRUN[2..4]), Ok(None));
-        assert_eq!(
-            found(&[("SLURM_NTASKS", "4"), ("SLURM_JOB_ID", "7")]),
-            Ok(None)
-        );
-        assert_eq!(
-            found(&with(SRUN, &[("SLURM_STEP_ID", "4294967290")])),
-            Ok(None)
-        );
+        assert_eq!(found(&[("SLURM_NTASKS", "4"), ("SLURM_JOB_ID", "7")]), Ok(None));
+        assert_eq!(found(&with(SRUN, &[("SLURM_STEP_ID", "4294967290")])), Ok(None));
         assert_eq!(found(&with(SRUN, &[("SLURM_STEP_ID", "batch")])), Ok(None));
     }
 
     #[test]
     fn hydra_is_recognised_also_inside_a_step_of_slurm() {
-        let hydra = [
-            ("MPI_LOCALNRANKS", "3"),
-            ("PMI_RANK", "1"),
-            ("PMI_SIZE", "3"),
-            ("PMI_FD", "6"),
-        ];
+        let hydra = [("MPI_LOCALNRANKS", "3"), ("PMI_RANK", "1"), ("PMI_SIZE", "3"), ("PMI_FD", "6")];
         assert_eq!(rank_and_size(&hydra), (Launcher::Hydra, 1, 3));
         assert_eq!(rank_and_size(&with(SRUN, &hydra)), (Launcher::Hydra, 1, 3));
     }
 
     #[test]
     fn open_mpi_flux_and_pals_are_recognised() {
-        let open_mpi = [
-            ("OMPI_COMM_WORLD_RANK", "1"),
-            ("OMPI_COMM_WORLD_SIZE", "2"),
-            ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
-        ];
+        let open_mpi =
+            [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "2"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "2")];
         assert_eq!(rank_and_size(&open_mpi), (Launcher::OpenMpi, 1, 2));
-        let flux = [
-            ("FLUX_TASK_RANK", "0"),
-            ("FLUX_JOB_SIZE", "2"),
-            ("FLUX_JOB_NNODES", "1"),
-            ("FLUX_JOB_ID", "f1"),
-        ];
+        let flux = [("FLUX_TASK_RANK", "0"), ("FLUX_JOB_SIZE", "2"), ("FLUX_JOB_NNODES", "1"), ("FLUX_JOB_ID", "f1")];
         assert_eq!(rank_and_size(&flux), (Launcher::Flux, 0, 2));
-        let pals = [
-            ("PALS_RANKID", "1"),
-            ("PALS_APID", "x"),
-            ("PMI_RANK", "1"),
-            ("PMI_SIZE", "2"),
-            ("PMI_LOCAL_SIZE", "2"),
-        ];
+        let pals =
+            [("PALS_RANKID", "1"), ("PALS_APID", "x"), ("PMI_RANK", "1"), ("PMI_SIZE", "2"), ("PMI_LOCAL_SIZE", "2")];
         assert_eq!(rank_and_size(&pals), (Launcher::Pals, 1, 2));
     }
 
@@ -403,49 +321,25 @@ mod tests {
     fn a_job_on_several_machines_is_refused_with_the_way_out() {
         let several: [&[(&str, &str)]; 4] = [
             &with(SRUN, &[("SLURM_NNODES", "2")]),
-            &[
-                ("MPI_LOCALNRANKS", "2"),
-                ("PMI_RANK", "1"),
-                ("PMI_SIZE", "4"),
-            ],
-            &[
-                ("OMPI_COMM_WORLD_RANK", "1"),
-                ("OMPI_COMM_WORLD_SIZE", "4"),
-                ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
-            ],
-            &[
-                ("FLUX_TASK_RANK", "0"),
-                ("FLUX_JOB_SIZE", "2"),
-                ("FLUX_JOB_NNODES", "2"),
-            ],
+            &[("MPI_LOCALNRANKS", "2"), ("PMI_RANK", "1"), ("PMI_SIZE", "4")],
+            &[("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "2")],
+            &[("FLUX_TASK_RANK", "0"), ("FLUX_JOB_SIZE", "2"), ("FLUX_JOB_NNODES", "2")],
         ];
         for variables in several {
             let error = found(variables).expect_err("refused");
-            assert!(
-                error.text.contains("more than one machine")
-                    && error.text.contains("MPI4PY_LIBMPI"),
-                "{error}"
-            );
+            assert!(error.text.contains("more than one machine") && error.text.contains("MPI4PY_LIBMPI"), "{error}");
         }
     }
 
     #[test]
     fn a_step_on_one_node_of_a_larger_allocation_is_fine() {
-        let step = with(
-            SRUN,
-            &[("SLURM_NNODES", "2"), ("SLURM_STEP_NUM_NODES", "1")],
-        );
+        let step = with(SRUN, &[("SLURM_NNODES", "2"), ("SLURM_STEP_NUM_NODES", "1")]);
         assert_eq!(rank_and_size(&step), (Launcher::Slurm, 2, 4));
     }
 
     #[test]
     fn launchers_that_lie_are_refused() {
-        let beyond = found(&[
-            ("MPI_LOCALNRANKS", "4"),
-            ("PMI_RANK", "4"),
-            ("PMI_SIZE", "4"),
-        ])
-        .expect_err("refused");
+        let beyond = found(&[("MPI_LOCALNRANKS", "4"), ("PMI_RANK", "4"), ("PMI_SIZE", "4")]).expect_err("refused");
         assert!(beyond.text.contains("rank 4 of 4"), "{beyond}");
         let text = found(&[("PMI_RANK", "one"), ("PMI_SIZE", "4")]).expect_err("refused");
         assert!(text.text.contains("PMI_RANK=one"), "{text}");
@@ -457,14 +351,8 @@ mod tests {
 
     #[test]
     fn every_variable_that_is_read_is_taken_from_ranks() {
-        for name in [
-            "OMPI_COMM_WORLD_RANK",
-            "PMI_RANK",
-            "PALS_RANKID",
-            "SLURM_STEP_ID",
-            "FLUX_TASK_RANK",
-            "PMIX_RANK",
-        ] {
+        for name in ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PALS_RANKID", "SLURM_STEP_ID", "FLUX_TASK_RANK", "PMIX_RANK"]
+        {
             assert!(VARIABLES.contains(&name));
         }
     }

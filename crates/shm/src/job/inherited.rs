@@ -40,23 +40,15 @@ pub(super) fn join() -> Result<Seat> {
         return Ok(Seat::NoJob);
     };
     let bad = |why: &str| Error::new(format!("{}={job}: {why}; {WAY_OUT}", env::JOB));
-    let (fd, key) = job
-        .split_once(':')
-        .ok_or_else(|| bad("this should be <descriptor>:<key>"))?;
-    let number: i32 = fd
-        .parse()
-        .map_err(|_| bad("this should begin with the number of a descriptor"))?;
+    let (fd, key) = job.split_once(':').ok_or_else(|| bad("this should be <descriptor>:<key>"))?;
+    let number: i32 = fd.parse().map_err(|_| bad("this should begin with the number of a descriptor"))?;
     let bits = u64::from_str_radix(key, 16).map_err(|_| bad("the key is no hexadecimal number"))?;
     let rank = number_of(env::RANK)?;
     let size = number_of(env::SIZE)?;
 
     let (segment, inherited) = open(number, bits).map_err(|error| bad(&error.text))?;
     if segment.ranks() != size {
-        let why = format!(
-            "the job has {} ranks, but {}={size}",
-            segment.ranks(),
-            env::SIZE
-        );
+        let why = format!("the job has {} ranks, but {}={size}", segment.ranks(), env::SIZE);
         return Err(bad(&why));
     }
     if rank >= size {
@@ -75,28 +67,17 @@ pub(super) fn join() -> Result<Seat> {
     match seat::try_take(&segment, rank)? {
         Ok(()) => {
             let lifeline = lifeline()?;
-            Ok(Seat::Taken(Job {
-                segment,
-                rank,
-                size,
-                launcher: Launcher::Mpiexec,
-                lifeline,
-            }))
+            Ok(Seat::Taken(Job { segment, rank, size, launcher: Launcher::Mpiexec, lifeline }))
         }
         Err(_) if liveness::owner_lives(&segment, rank) => Ok(Seat::OfALivingProcess),
-        Err(_) => Ok(Seat::OfADeadProcess {
-            rank,
-            size,
-            key: key.to_owned(),
-        }),
+        Err(_) => Ok(Seat::OfADeadProcess { rank, size, key: key.to_owned() }),
     }
 }
 
 fn number_of(name: &str) -> Result<u32> {
-    let text = env::get(name)
-        .ok_or_else(|| Error::new(format!("{} is set, but {name} is not; {WAY_OUT}", env::JOB)))?;
-    text.parse()
-        .map_err(|_| Error::new(format!("{name}={text} is no number; {WAY_OUT}")))
+    let text =
+        env::get(name).ok_or_else(|| Error::new(format!("{} is set, but {name} is not; {WAY_OUT}", env::JOB)))?;
+    text.parse().map_err(|_| Error::new(format!("{name}={text} is no number; {WAY_OUT}")))
 }
 
 /// The job's memory, from the inherited descriptor (true) or from mpiexec itself.
@@ -111,11 +92,7 @@ fn open(number: i32, key: u64) -> Result<(Segment, bool)> {
     let Some(path) = of_launcher(number) else {
         return Err(first);
     };
-    let Ok(file) = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-    else {
+    let Ok(file) = std::fs::OpenOptions::new().read(true).write(true).open(&path) else {
         return Err(first);
     };
     Ok((attach(file.into(), key)?, false))
@@ -138,10 +115,7 @@ pub(super) fn lifeline() -> Result<Option<OwnedFd>> {
         return Ok(None);
     };
     let Some((number, link)) = parse_lifeline(&text) else {
-        return Err(Error::new(format!(
-            "{}={text}: this should be <descriptor>:<pipe>; {WAY_OUT}",
-            env::LIFELINE
-        )));
+        return Err(Error::new(format!("{}={text}: this should be <descriptor>:<pipe>; {WAY_OUT}", env::LIFELINE)));
     };
     // A wrapper may have closed the descriptor and somebody else may use the number.
     if proc::leads_to(number, &link) {

@@ -42,11 +42,7 @@ pub struct Job {
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "rank {} of {} ({:?})",
-            self.rank, self.size, self.launcher
-        )
+        write!(f, "rank {} of {} ({:?})", self.rank, self.size, self.launcher)
     }
 }
 
@@ -116,50 +112,24 @@ pub fn join_unless(interrupted: &mut dyn FnMut() -> bool) -> Result<Job> {
         inherited::Seat::NoJob | inherited::Seat::OfALivingProcess => alone(Launcher::Alone),
         // `mpiexec -n 4 sh -c 'python a.py; python b.py'`: the ranks of b.py find each other anew.
         inherited::Seat::OfADeadProcess { rank, size, key } => {
-            let found = foreign::Found {
-                launcher: Launcher::Mpiexec,
-                rank,
-                size,
-                key: None,
-                identity: &[],
-            };
+            let found = foreign::Found { launcher: Launcher::Mpiexec, rank, size, key: None, identity: &[] };
             join_by_name(&found, &key, interrupted)
         }
     }
 }
 
-fn join_by_name(
-    found: &foreign::Found,
-    key: &str,
-    interrupted: &mut dyn FnMut() -> bool,
-) -> Result<Job> {
+fn join_by_name(found: &foreign::Found, key: &str, interrupted: &mut dyn FnMut() -> bool) -> Result<Job> {
     let limit = join_timeout()?;
     let segment = rendezvous::meet(found, key, limit, interrupted)?;
     // Behind our mpiexec the lifeline is there as well.
-    let lifeline = if found.launcher == Launcher::Mpiexec {
-        inherited::lifeline()?
-    } else {
-        None
-    };
-    Ok(Job {
-        segment,
-        rank: found.rank,
-        size: found.size,
-        launcher: found.launcher,
-        lifeline,
-    })
+    let lifeline = if found.launcher == Launcher::Mpiexec { inherited::lifeline()? } else { None };
+    Ok(Job { segment, rank: found.rank, size: found.size, launcher: found.launcher, lifeline })
 }
 
 fn alone(launcher: Launcher) -> Result<Job> {
     let segment = Segment::create(1)?;
     seat::take(&segment, 0)?;
-    Ok(Job {
-        segment,
-        rank: 0,
-        size: 1,
-        launcher,
-        lifeline: None,
-    })
+    Ok(Job { segment, rank: 0, size: 1, launcher, lifeline: None })
 }
 
 fn join_timeout() -> Result<Duration> {
@@ -168,10 +138,7 @@ fn join_timeout() -> Result<Duration> {
     };
     match text.trim().parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds < 1e6 => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(Error::new(format!(
-            "{}={text} is no number of seconds above 0",
-            env::JOIN_TIMEOUT
-        ))),
+        _ => Err(Error::new(format!("{}={text} is no number of seconds above 0", env::JOIN_TIMEOUT))),
     }
 }
 
@@ -179,33 +146,19 @@ fn join_timeout() -> Result<Duration> {
 /// ranks. Returns the keys of all jobs around.
 pub fn leave_outer_job() -> Vec<String> {
     let mut keys = Vec::new();
-    if let Some((fd, key)) = env::get(env::JOB)
-        .as_deref()
-        .and_then(|job| job.split_once(':'))
-    {
+    if let Some((fd, key)) = env::get(env::JOB).as_deref().and_then(|job| job.split_once(':')) {
         keys.push(key.to_owned());
-        if let Some(number) = fd
-            .parse()
-            .ok()
-            .filter(|&number| proc::is_own_job_memory(number))
-        {
+        if let Some(number) = fd.parse().ok().filter(|&number| proc::is_own_job_memory(number)) {
             io::set_close_on_exec(number);
         }
     }
-    if let Some((number, link)) = env::get(env::LIFELINE)
-        .as_deref()
-        .and_then(inherited::parse_lifeline)
+    if let Some((number, link)) = env::get(env::LIFELINE).as_deref().and_then(inherited::parse_lifeline)
         && proc::leads_to(number, &link)
     {
         io::set_close_on_exec(number);
     }
     let outer = env::get(env::OUTER).unwrap_or_default();
-    keys.extend(
-        outer
-            .split(',')
-            .filter(|key| !key.is_empty())
-            .map(str::to_owned),
-    );
+    keys.extend(outer.split(',').filter(|key| !key.is_empty()).map(str::to_owned));
     keys
 }
 

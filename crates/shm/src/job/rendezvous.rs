@@ -49,22 +49,9 @@ pub(super) fn meet(
     let name = socket_name(found, key);
     let deadline = Instant::now() + limit;
     if found.rank == 0 {
-        Host {
-            found,
-            deadline,
-            limit,
-            interrupted,
-            guests: Vec::new(),
-        }
-        .run(&name)
+        Host { found, deadline, limit, interrupted, guests: Vec::new() }.run(&name)
     } else {
-        Guest {
-            found,
-            deadline: deadline + PATIENCE,
-            limit,
-            interrupted,
-        }
-        .run(&name)
+        Guest { found, deadline: deadline + PATIENCE, limit, interrupted }.run(&name)
     }
 }
 
@@ -74,21 +61,14 @@ fn socket_name(found: &Found, key: &str) -> String {
     if name.len() <= 100 {
         return name;
     }
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!(
-        "oxmpi/{}/{:?}/{hash:016x}",
-        process::own_user(),
-        found.launcher
-    )
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("oxmpi/{}/{:?}/{hash:016x}", process::own_user(), found.launcher)
 }
 
 fn gave_up() -> Error {
-    Error {
-        text: "interrupted while waiting for the other ranks".to_owned(),
-        errno: libc::EINTR,
-    }
+    Error { text: "interrupted while waiting for the other ranks".to_owned(), errno: libc::EINTR }
 }
 
 fn of_another_user(user: u32) -> Error {
@@ -164,11 +144,7 @@ impl Host<'_> {
     fn gather(&mut self, listener: &UnixListener) -> Result<()> {
         let mut poll = Poll::default();
         loop {
-            let here = self
-                .guests
-                .iter()
-                .filter(|guest| guest.rank.is_some())
-                .count();
+            let here = self.guests.iter().filter(|guest| guest.rank.is_some()).count();
             if here + 1 == self.found.size as usize {
                 return Ok(());
             }
@@ -181,11 +157,7 @@ impl Host<'_> {
             }
             poll.clear();
             let door = poll.read(listener.as_fd());
-            let places: Vec<usize> = self
-                .guests
-                .iter()
-                .map(|guest| poll.read(guest.stream.as_fd()))
-                .collect();
+            let places: Vec<usize> = self.guests.iter().map(|guest| poll.read(guest.stream.as_fd())).collect();
             poll.wait(Some((self.deadline - now).min(Duration::from_millis(200))));
             // Backwards: a guest that leaves makes the later ones move up.
             for (index, place) in places.into_iter().enumerate().rev() {
@@ -204,12 +176,7 @@ impl Host<'_> {
             let who = socket::peer(&stream)?;
             // Another user's process learns nothing and is left standing.
             if who.user == process::own_user() && stream.set_nonblocking(true).is_ok() {
-                self.guests.push(Connection {
-                    stream,
-                    pid: who.pid,
-                    greeting: Vec::new(),
-                    rank: None,
-                });
+                self.guests.push(Connection { stream, pid: who.pid, greeting: Vec::new(), rank: None });
             }
         }
         Ok(())
@@ -224,15 +191,12 @@ impl Host<'_> {
             Ok(0) => {
                 let gone = self.guests.swap_remove(index);
                 return gone.rank.map_or(Ok(()), |rank| {
-                    Err(Error::new(format!(
-                        "rank {rank} ended while the ranks were still finding each other"
-                    )))
+                    Err(Error::new(format!("rank {rank} ended while the ranks were still finding each other")))
                 });
             }
             Ok(got) if guest.rank.is_none() => guest.greeting.extend_from_slice(&bytes[..got]),
             Ok(_) => {}
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => {
                 self.guests.swap_remove(index);
                 return Ok(());
@@ -251,9 +215,7 @@ impl Host<'_> {
         };
         let (hello, size, rank) = (word(0), word(4), word(8));
         if hello != HELLO {
-            return Err(Error::new(
-                "the ranks of this job use different versions of oxmpi",
-            ));
+            return Err(Error::new("the ranks of this job use different versions of oxmpi"));
         }
         if size != self.found.size || rank == 0 || rank >= size {
             return Err(Error::new(format!(
@@ -273,10 +235,7 @@ impl Host<'_> {
     fn too_few(&self) -> Error {
         let size = self.found.size;
         let here: Vec<u32> = self.guests.iter().filter_map(|guest| guest.rank).collect();
-        let missing: Vec<String> = (1..size)
-            .filter(|rank| !here.contains(rank))
-            .map(|rank| rank.to_string())
-            .collect();
+        let missing: Vec<String> = (1..size).filter(|rank| !here.contains(rank)).map(|rank| rank.to_string()).collect();
         let shown = missing[..missing.len().min(8)].join(", ");
         let more = if missing.len() > 8 { ", ..." } else { "" };
         Error::new(format!(
@@ -295,20 +254,14 @@ impl Host<'_> {
         for guest in &self.guests {
             let Some(rank) = guest.rank else { continue };
             let page = segment.rank_page(rank);
-            page.identity
-                .0
-                .pid
-                .store(guest.pid.cast_unsigned(), Ordering::Release);
+            page.identity.0.pid.store(guest.pid.cast_unsigned(), Ordering::Release);
             page.set_seat(Seat::Claimed);
         }
         let mut answer = vec![GO];
         answer.extend_from_slice(&segment.key().to_ne_bytes());
         for guest in self.guests.iter().filter(|guest| guest.rank.is_some()) {
             socket::send_with(&guest.stream, &answer, segment.fd()).map_err(|cause| {
-                Error::new(format!(
-                    "rank {} ended while the ranks met ({cause})",
-                    guest.rank.unwrap_or(0)
-                ))
+                Error::new(format!("rank {} ended while the ranks met ({cause})", guest.rank.unwrap_or(0)))
             })?;
         }
         Ok(())
@@ -386,13 +339,9 @@ impl Guest<'_> {
                     number.copy_from_slice(key);
                     Segment::attach(fd, u64::from_ne_bytes(number)).map(Some)
                 }
-                (Some((&FAILED, text)), _) => {
-                    Err(Error::new(String::from_utf8_lossy(text).into_owned()))
-                }
+                (Some((&FAILED, text)), _) => Err(Error::new(String::from_utf8_lossy(text).into_owned())),
                 (Some((&LATER, _)) | None, _) => Ok(None),
-                _ => Err(Error::new(
-                    "rank 0 gave an answer that makes no sense: different versions of oxmpi?",
-                )),
+                _ => Err(Error::new("rank 0 gave an answer that makes no sense: different versions of oxmpi?")),
             };
         }
     }
@@ -417,40 +366,26 @@ mod tests {
     use super::*;
 
     fn found(rank: u32, size: u32) -> Found {
-        Found {
-            launcher: Launcher::Hydra,
-            rank,
-            size,
-            key: None,
-            identity: &[],
-        }
+        Found { launcher: Launcher::Hydra, rank, size, key: None, identity: &[] }
     }
 
     #[test]
     fn a_long_key_gives_a_short_name_of_its_own() {
-        let names =
-            ["a", "b"].map(|end| socket_name(&found(0, 2), &format!("{}{end}", "x".repeat(300))));
+        let names = ["a", "b"].map(|end| socket_name(&found(0, 2), &format!("{}{end}", "x".repeat(300))));
         assert!(names[0].len() < 108 && names[0] != names[1]);
     }
 
     #[test]
     fn too_few_ranks_are_an_error_that_names_the_missing() {
         let key = format!("test-few-{}", process::own_pid());
-        let error = meet(&found(0, 3), &key, Duration::from_millis(50), &mut || false)
-            .err()
-            .expect("an error");
-        assert!(
-            error.text.contains("only 1 came") && error.text.contains("missing: 1, 2"),
-            "{error}"
-        );
+        let error = meet(&found(0, 3), &key, Duration::from_millis(50), &mut || false).err().expect("an error");
+        assert!(error.text.contains("only 1 came") && error.text.contains("missing: 1, 2"), "{error}");
     }
 
     #[test]
     fn a_wait_can_be_interrupted() {
         let key = format!("test-stop-{}", process::own_pid());
-        let error = meet(&found(0, 2), &key, Duration::from_secs(60), &mut || true)
-            .err()
-            .expect("an error");
+        let error = meet(&found(0, 2), &key, Duration::from_secs(60), &mut || true).err().expect("an error");
         assert_eq!(error.errno, libc::EINTR);
     }
 }

@@ -13,12 +13,7 @@ pub(super) fn try_take(segment: &Segment, rank: u32) -> Result<std::result::Resu
     let page = segment.rank_page(rank);
     let me = own_pid();
     // SYNC seat-owner: one process wins; what follows is written by it alone.
-    match page
-        .identity
-        .0
-        .pid
-        .compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire)
-    {
+    match page.identity.0.pid.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => settle(segment, rank).map(Ok),
         Err(owner) => Ok(Err(owner)),
     }
@@ -26,12 +21,7 @@ pub(super) fn try_take(segment: &Segment, rank: u32) -> Result<std::result::Resu
 
 /// Takes a seat that nobody else can want, or that was kept for this process.
 pub(super) fn take(segment: &Segment, rank: u32) -> Result<()> {
-    segment
-        .rank_page(rank)
-        .identity
-        .0
-        .pid
-        .store(own_pid(), Ordering::Release);
+    segment.rank_page(rank).identity.0.pid.store(own_pid(), Ordering::Release);
     settle(segment, rank)
 }
 
@@ -41,16 +31,11 @@ fn own_pid() -> u32 {
 
 fn settle(segment: &Segment, rank: u32) -> Result<()> {
     if !lock::hold(segment.fd(), rank)? {
-        return Err(Error::new(format!(
-            "another process holds the lock of rank {rank}: it was started twice"
-        )));
+        return Err(Error::new(format!("another process holds the lock of rank {rank}: it was started twice")));
     }
     let page = segment.rank_page(rank);
     let born = proc::stat(process::own_pid()).map_or(0, |stat| stat.born);
-    page.identity
-        .0
-        .pid_space
-        .store(proc::pid_space(), Ordering::Relaxed);
+    page.identity.0.pid_space.store(proc::pid_space(), Ordering::Relaxed);
     page.identity.0.born.store(born, Ordering::Relaxed);
     page.set_seat(Seat::Claimed);
     Ok(())

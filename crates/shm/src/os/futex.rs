@@ -1,5 +1,6 @@
 //! Sleeping on a word of shared memory and waking the sleepers (futex(2), shared between
-//! processes).
+//! processes). Under loom a lock and a condition variable that do what the kernel does, except
+//! that no time-out ever helps: a lost wake-up is a deadlock.
 
 use crate::sync::AtomicU32;
 use std::time::Duration;
@@ -15,7 +16,11 @@ pub enum Woke {
     TimedOut,
 }
 
+#[cfg(loom)]
+pub use kernel::{wait, wake_all};
+
 /// Sleeps while `*word == expected`, at most for `limit`.
+#[cfg(not(loom))]
 pub fn wait(word: &AtomicU32, expected: u32, limit: Duration) -> Woke {
     let limit = libc::timespec {
         tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
@@ -43,6 +48,7 @@ pub fn wait(word: &AtomicU32, expected: u32, limit: Duration) -> Woke {
 }
 
 /// Wakes everybody who sleeps on `word`.
+#[cfg(not(loom))]
 pub fn wake_all(word: &AtomicU32) {
     // SAFETY: the word is a live, aligned 32-bit atomic; waking has no other effect on memory.
     unsafe {
@@ -52,5 +58,33 @@ pub fn wake_all(word: &AtomicU32) {
             libc::FUTEX_WAKE,
             i32::MAX,
         );
+    }
+}
+
+#[cfg(loom)]
+mod kernel {
+    use super::{AtomicU32, Duration, Woke};
+    use loom::sync::{Condvar, Mutex};
+    use std::sync::atomic::Ordering;
+
+    loom::lazy_static! {
+        static ref SLEEPERS: Mutex<()> = Mutex::new(());
+        static ref AWAKE: Condvar = Condvar::new();
+    }
+
+    /// See the real one.
+    pub fn wait(word: &AtomicU32, expected: u32, _limit: Duration) -> Woke {
+        let sleepers = SLEEPERS.lock().expect("no poison in a model");
+        if word.load(Ordering::Relaxed) == expected {
+            drop(AWAKE.wait(sleepers));
+        }
+        Woke::Changed
+    }
+
+    /// See the real one; wakes those that sleep on other words as well.
+    pub fn wake_all(_word: &AtomicU32) {
+        let sleepers = SLEEPERS.lock().expect("no poison in a model");
+        AWAKE.notify_all();
+        drop(sleepers);
     }
 }

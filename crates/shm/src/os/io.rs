@@ -31,11 +31,7 @@ impl Poll {
     }
 
     fn add(&mut self, fd: BorrowedFd<'_>, events: libc::c_short) -> usize {
-        self.list.push(libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events,
-            revents: 0,
-        });
+        self.list.push(libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
         self.list.len() - 1
     }
 
@@ -64,10 +60,8 @@ impl Poll {
 
 /// A pipe: read end, write end; both are closed on exec.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = io::pipe().map_err(|cause| Error {
-        text: format!("making a pipe: {cause}"),
-        errno: cause.raw_os_error().unwrap_or(0),
-    })?;
+    let (read, write) = io::pipe()
+        .map_err(|cause| Error { text: format!("making a pipe: {cause}"), errno: cause.raw_os_error().unwrap_or(0) })?;
     Ok((read.into(), write.into()))
 }
 
@@ -108,9 +102,7 @@ pub fn inherited(number: i32) -> Option<OwnedFd> {
     close_on_exec(number)?;
     // SAFETY: it was open a moment ago; the borrow ends with this statement, which only makes a
     // copy, and a number that somebody closes in between is answered with an error.
-    unsafe { BorrowedFd::borrow_raw(number) }
-        .try_clone_to_owned()
-        .ok()
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned().ok()
 }
 
 /// Closes a descriptor that was inherited and that nobody in this process owns.
@@ -177,14 +169,9 @@ enum Way {
 impl Outlet {
     /// The way to write to `fd`.
     pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
-        let copy = fd
-            .try_clone_to_owned()
-            .map_err(|_| Error::last_os("copying a descriptor"))?;
+        let copy = fd.try_clone_to_owned().map_err(|_| Error::last_os("copying a descriptor"))?;
         let file = File::from(copy);
-        let kind = file
-            .metadata()
-            .map_err(|_| Error::last_os("looking at standard output"))?
-            .file_type();
+        let kind = file.metadata().map_err(|_| Error::last_os("looking at standard output"))?.file_type();
         let again = || {
             OpenOptions::new()
                 .write(true)
@@ -201,10 +188,7 @@ impl Outlet {
         } else {
             (file, Way::File)
         };
-        Ok(Self {
-            fd: file.into(),
-            way,
-        })
+        Ok(Self { fd: file.into(), way })
     }
 
     /// Writes a first part of `bytes`; the caller polls before the next try.
@@ -228,14 +212,7 @@ impl Outlet {
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the bytes are ours and as many as we say.
-        let put = unsafe {
-            libc::send(
-                self.fd.as_raw_fd(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                flags,
-            )
-        };
+        let put = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
         usize::try_from(put).map_err(|_| io::Error::last_os_error())
     }
 }

@@ -19,12 +19,7 @@ pub fn arm(path: &Path) -> Result<OwnedFd> {
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open(path)
-        .map_err(|cause| {
-            Error::new(format!(
-                "opening the launcher's lifeline {}: {cause}",
-                path.display()
-            ))
-        })?;
+        .map_err(|cause| Error::new(format!("opening the launcher's lifeline {}: {cause}", path.display())))?;
     let fd = pipe.as_raw_fd();
     // SAFETY: getpid has no preconditions.
     let me = unsafe { libc::getpid() };

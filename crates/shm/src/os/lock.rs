@@ -27,9 +27,7 @@ pub fn hold(fd: BorrowedFd<'_>, byte: u32) -> Result<bool> {
     }
     match std::io::Error::last_os_error().raw_os_error() {
         Some(libc::EACCES | libc::EAGAIN) => Ok(false),
-        _ => Err(Error::last_os(
-            "locking the rank's byte of the job's shared memory",
-        )),
+        _ => Err(Error::last_os("locking the rank's byte of the job's shared memory")),
     }
 }
 

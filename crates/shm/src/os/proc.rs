@@ -61,14 +61,12 @@ pub fn environ(pid: Pid) -> Option<Vec<u8>> {
 
 /// The pid namespace of this process (its inode number), 0 if unknown.
 pub fn pid_space() -> u64 {
-    std::fs::metadata("/proc/self/ns/pid")
-        .map_or(0, |meta| std::os::unix::fs::MetadataExt::ino(&meta))
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |meta| std::os::unix::fs::MetadataExt::ino(&meta))
 }
 
 /// Whether our descriptor `number` is what /proc shows as `link`, say `pipe:[4711]`.
 pub fn leads_to(number: i32, link: &str) -> bool {
-    std::fs::read_link(format!("/proc/self/fd/{number}"))
-        .is_ok_and(|target| target == Path::new(link))
+    std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|target| target == Path::new(link))
 }
 
 /// Whether our descriptor `number` is the memory file of a job.
@@ -85,12 +83,7 @@ pub fn has_job_memory(pid: Pid) -> bool {
 }
 
 fn is_job_memory(link: &Path) -> bool {
-    std::fs::read_link(link).is_ok_and(|target| {
-        target
-            .as_os_str()
-            .as_encoded_bytes()
-            .starts_with(b"/memfd:oxmpi")
-    })
+    std::fs::read_link(link).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:oxmpi"))
 }
 
 /// All processes that we can see.
@@ -98,18 +91,13 @@ pub fn all() -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// The children of this process's only thread (orphans that we adopted among them).
 pub fn children() -> Vec<Pid> {
     let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    list.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Kills every process whose environment names a job with `key`, other than this one: also those
@@ -119,10 +107,7 @@ pub fn kill_all_with(key: &str) -> usize {
     let mut killed = 0;
     // A process may fork while we look, so look until a round finds nobody.
     for _ in 0..20 {
-        let round = all()
-            .into_iter()
-            .filter(|&pid| pid != me && kill_if_marked(pid, key.as_bytes()))
-            .count();
+        let round = all().into_iter().filter(|&pid| pid != me && kill_if_marked(pid, key.as_bytes())).count();
         if round == 0 {
             break;
         }
@@ -133,8 +118,7 @@ pub fn kill_all_with(key: &str) -> usize {
 }
 
 fn kill_if_marked(pid: Pid, key: &[u8]) -> bool {
-    let marked =
-        || environ(pid).is_some_and(|env| env.windows(key.len()).any(|window| window == key));
+    let marked = || environ(pid).is_some_and(|env| env.windows(key.len()).any(|window| window == key));
     if !marked() || stat(pid).is_none_or(|stat| !stat.runs()) {
         return false;
     }
@@ -157,15 +141,7 @@ fn handle(pid: Pid) -> Option<OwnedFd> {
 fn signal_handle(handle: &OwnedFd, signal: i32) -> bool {
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: an open pidfd, no signal info, no flags.
-    unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            handle.as_raw_fd(),
-            signal,
-            none,
-            0,
-        ) == 0
-    }
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), signal, none, 0) == 0 }
 }
 
 #[cfg(test)]
@@ -176,16 +152,7 @@ mod tests {
     fn a_process_name_with_brackets_does_not_confuse() {
         let line = b"42 (a) b (c)) S 7 8 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
         let stat = parse_stat(line).expect("parsed");
-        assert_eq!(
-            stat,
-            Stat {
-                state: b'S',
-                parent: 7,
-                group: 8,
-                session: 9,
-                born: 12345
-            }
-        );
+        assert_eq!(stat, Stat { state: b'S', parent: 7, group: 8, session: 9, born: 12345 });
     }
 
     #[test]

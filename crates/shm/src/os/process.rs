@@ -64,14 +64,8 @@ impl Trouble {
 
     /// Reads a report.
     pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        let word = |at: usize| {
-            i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
-        Self {
-            pid: word(0),
-            in_dir: word(4) != 0,
-            errno: word(8),
-        }
+        let word = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Self { pid: word(0), in_dir: word(4) != 0, errno: word(8) }
     }
 }
 
@@ -91,35 +85,17 @@ pub fn spawn(program: &Program, inherit: &Inherit<'_>) -> Result<Pid> {
     let parent = unsafe { libc::getpid() };
     // SAFETY: the child goes on to `become_program`, which makes system calls only.
     match unsafe { libc::fork() } {
-        -1 => Err(Error::last_os(
-            "starting a process (fork; is the limit of processes, `ulimit -u`, or memory used up?)",
-        )),
+        -1 => {
+            Err(Error::last_os("starting a process (fork; is the limit of processes, `ulimit -u`, or memory used up?)"))
+        }
         0 => {
             // SAFETY: we are the child of a fork; all pointers were made above from values that
             // live in this copy of the memory.
             unsafe {
-                let in_dir = become_program(
-                    program,
-                    &stdio,
-                    &keep,
-                    inherit,
-                    parent,
-                    &args,
-                    &env,
-                    &shell_args,
-                );
+                let in_dir = become_program(program, &stdio, &keep, inherit, parent, &args, &env, &shell_args);
                 let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-                let report = Trouble {
-                    pid: libc::getpid(),
-                    in_dir,
-                    errno,
-                }
-                .to_bytes();
-                libc::write(
-                    inherit.trouble.as_raw_fd(),
-                    report.as_ptr().cast(),
-                    report.len(),
-                );
+                let report = Trouble { pid: libc::getpid(), in_dir, errno }.to_bytes();
+                libc::write(inherit.trouble.as_raw_fd(), report.as_ptr().cast(), report.len());
                 libc::_exit(127)
             }
         }
@@ -128,21 +104,14 @@ pub fn spawn(program: &Program, inherit: &Inherit<'_>) -> Result<Pid> {
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings
-        .iter()
-        .map(|s| s.as_ptr())
-        .chain(std::iter::once(std::ptr::null()))
-        .collect()
+    strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
 }
 
 /// Comes back only on failure, with `errno` set: true when the directory was the reason.
 ///
 /// # Safety
 /// To be called in the child of a fork; `args`, `env` and `shell_args` end with a null pointer.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all of it must be made before the fork"
-)]
+#[expect(clippy::too_many_arguments, reason = "all of it must be made before the fork")]
 unsafe fn become_program(
     program: &Program,
     stdio: &[RawFd; 3],
@@ -171,10 +140,7 @@ unsafe fn become_program(
             libc::fcntl(fd, libc::F_SETFD, 0);
         }
         if let Some((soft, hard)) = inherit.files {
-            let limit = libc::rlimit {
-                rlim_cur: soft,
-                rlim_max: hard,
-            };
+            let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
         if let Some(dir) = &program.dir
@@ -231,11 +197,7 @@ fn wait(pid: Pid, flags: libc::c_int) -> Option<Exit> {
     if who == 0 {
         return None;
     }
-    Some(if info.si_code == libc::CLD_EXITED {
-        Exit::Code(status)
-    } else {
-        Exit::Signal(status)
-    })
+    Some(if info.si_code == libc::CLD_EXITED { Exit::Code(status) } else { Exit::Signal(status) })
 }
 
 /// Sends `signal` to every process of `group`; false when there is none.
@@ -288,14 +250,9 @@ pub fn own_user() -> u32 {
 /// Raises the soft limit of open files to `wanted`, if the hard one allows it; gives the limits as
 /// they were when it had to.
 pub fn raise_file_limit(wanted: u64) -> Option<FileLimit> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a live struct of the right type.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0
-        || limit.rlim_cur >= wanted
-    {
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 || limit.rlim_cur >= wanted {
         return None;
     }
     let before = (limit.rlim_cur, limit.rlim_max);
@@ -365,10 +322,7 @@ unsafe fn retitle(title: &CStr) {
         return;
     };
     // Fields 48 and 49 of proc(5): arg_start and arg_end; the first after the name is number 3.
-    let mut fields = after
-        .split_whitespace()
-        .skip(45)
-        .map_while(|f| f.parse::<usize>().ok());
+    let mut fields = after.split_whitespace().skip(45).map_while(|f| f.parse::<usize>().ok());
     let (Some(start), Some(end)) = (fields.next(), fields.next()) else {
         return;
     };
@@ -380,9 +334,7 @@ unsafe fn retitle(title: &CStr) {
         // SAFETY: the kernel says that this range of our own memory holds the arguments, which are
         // writable; the caller vouches that nobody reads them.
         unsafe {
-            (start as *mut u8)
-                .add(at)
-                .write(bytes.get(at).copied().unwrap_or(0));
+            (start as *mut u8).add(at).write(bytes.get(at).copied().unwrap_or(0));
         }
     }
 }
@@ -393,11 +345,7 @@ mod tests {
 
     #[test]
     fn a_report_of_trouble_survives_the_pipe() {
-        let trouble = Trouble {
-            pid: 4711,
-            in_dir: true,
-            errno: libc::ENOENT,
-        };
+        let trouble = Trouble { pid: 4711, in_dir: true, errno: libc::ENOENT };
         assert_eq!(Trouble::from_bytes(trouble.to_bytes()), trouble);
     }
 }

@@ -56,8 +56,7 @@ impl Signals {
             return Err(Error::last_os("holding signals back"));
         }
         // SAFETY: a live set; the call returns a new descriptor or -1.
-        let raw =
-            unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let raw = unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if raw < 0 {
             return Err(Error::last_os("receiving signals (signalfd)"));
         }
@@ -108,10 +107,7 @@ pub fn describe(signal: i32) -> (String, &'static str) {
         libc::SIGHUP => ("SIGHUP", "hang-up"),
         libc::SIGINT => ("SIGINT", "interrupted"),
         libc::SIGQUIT => ("SIGQUIT", "quit"),
-        libc::SIGILL => (
-            "SIGILL",
-            "illegal instruction: built for another processor?",
-        ),
+        libc::SIGILL => ("SIGILL", "illegal instruction: built for another processor?"),
         libc::SIGTRAP => ("SIGTRAP", "trap"),
         libc::SIGABRT => ("SIGABRT", "aborted"),
         libc::SIGBUS => ("SIGBUS", "bus error: a file or memory that is not there"),

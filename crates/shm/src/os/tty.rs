@@ -19,11 +19,7 @@ pub fn pair(size_of: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd)> {
         if libc::unlockpt(ours.as_raw_fd()) != 0 {
             return Err(Error::last_os("unlocking a pseudo-terminal"));
         }
-        libc::ioctl(
-            ours.as_raw_fd(),
-            libc::TIOCGPTPEER,
-            libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC,
-        )
+        libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC)
     };
     if raw < 0 {
         return Err(Error::last_os("opening a pseudo-terminal"));
@@ -52,12 +48,7 @@ fn ours_borrowed(fd: &OwnedFd) -> BorrowedFd<'_> {
 
 /// Gives terminal `to` the rows and columns of terminal `from`.
 pub fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: a live struct of the type that both requests use.
     unsafe {
         if libc::ioctl(from.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) == 0 {

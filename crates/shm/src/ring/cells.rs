@@ -7,7 +7,7 @@
 
 use super::data::Piece;
 use crate::segment::Segment;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, store_and_fence};
 use std::ptr::NonNull;
 
 /// Bytes of a message that travel in the cell itself, in one cache line with the header.
@@ -16,10 +16,11 @@ pub const INLINE: usize = 48;
 pub const WORDS: usize = INLINE / 8;
 /// Cells of a ring: with the two lines of [`Control`] exactly two pages. More cells cost cache
 /// (all of them are passed through), fewer make a sender without a core of its own wait earlier.
-pub(crate) const CELLS: u32 = 126;
+pub(crate) const CELLS: u32 = if cfg!(loom) { 4 } else { 126 };
 
 /// Lines that the consumer writes.
 #[repr(C, align(64))]
+#[derive(Default)]
 pub(crate) struct Control {
     /// Cells given back.
     head: AtomicU32,
@@ -30,6 +31,7 @@ pub(crate) struct Control {
 }
 
 #[repr(C, align(64))]
+#[derive(Default)]
 struct Line {
     stamp: AtomicU32,
     /// kind | flags << 8 | inline bytes << 16
@@ -39,6 +41,7 @@ struct Line {
     payload: [AtomicU64; WORDS],
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Line>() == 64 && size_of::<Control>() == 128);
 
 /// Bytes of shared memory of a ring of cells.
@@ -79,10 +82,26 @@ impl Place {
     /// Empties the ring, also one whose memory was used for something else before. Done once, by
     /// the producer, before the consumer learns of the ring.
     pub(crate) fn clear(&self) {
+        #[cfg(loom)]
+        self.build();
         self.control().head.store(0, Ordering::Relaxed);
         self.control().data_head.store(0, Ordering::Relaxed);
         for index in 0..CELLS {
             self.line(index).stamp.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(loom)]
+impl Place {
+    /// Loom's atomics must be made: zeroed memory is none.
+    fn build(&self) {
+        // SAFETY: the piece is ours alone, and as long as a ring.
+        unsafe {
+            self.control.write(Control::default());
+            for index in 0..CELLS as usize {
+                self.cells.add(index).write(Line::default());
+            }
         }
     }
 }
@@ -155,14 +174,14 @@ impl Slot<'_> {
         std::ptr::from_ref(&self.line.payload).cast::<u8>().cast_mut()
     }
 
-    /// Gives the cell to the consumer.
+    /// Gives the cell to the consumer, and fences: [`crate::RankPage::wake_after_fence`] may follow.
     #[inline]
     pub fn publish(self) {
         let sender = self.sender;
         sender.position = sender.position.wrapping_add(1);
         sender.index = if sender.index + 1 == CELLS { 0 } else { sender.index + 1 };
         // SYNC cell-full: header, payload and data pieces are visible to who sees the stamp.
-        self.line.stamp.store(sender.position, Ordering::Release);
+        store_and_fence(&self.line.stamp, sender.position);
     }
 }
 
