@@ -35,9 +35,7 @@ fn stub(out: &Path) -> Result<(), String> {
     }
     let file = out.join("stub.c");
     std::fs::write(&file, source).map_err(|e| format!("{}: {e}", file.display()))?;
-    let compiler = cc::Build::new()
-        .try_get_compiler()
-        .map_err(|e| format!("no C compiler: {e}"))?;
+    let compiler = cc::Build::new().try_get_compiler().map_err(|e| format!("no C compiler: {e}"))?;
     let mut command: Command = compiler.to_command();
     command
         .args(["-shared", "-fPIC", "-nostdlib", "-O0", "-w", "-o"])
@@ -45,9 +43,5 @@ fn stub(out: &Path) -> Result<(), String> {
         .arg(format!("-Wl,-soname,{SONAME}"))
         .arg(&file);
     let status = command.status().map_err(|e| format!("{command:?}: {e}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?}: {status}"))
-    }
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
 }

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{c_char, c_int};
 
 /// A sequence of C integers; arrays of them (NumPy or others) are sequences too.
 pub(crate) struct Ints(pub(crate) Vec<c_int>);
@@ -95,18 +95,6 @@ pub(crate) fn length(length: usize) -> PyResult<c_int> {
 pub(crate) fn text(buffer: &[c_char]) -> String {
     let bytes: Vec<u8> = buffer.iter().take_while(|&&c| c != 0).map(|c| c.to_ne_bytes()[0]).collect();
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Text at a pointer that a C function gave.
-///
-/// # Safety
-/// `pointer` is NULL or a string that ends in NUL.
-pub(crate) unsafe fn text_at(pointer: *const c_char) -> String {
-    if pointer.is_null() {
-        return String::new();
-    }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
 /// The error for an argument of the wrong type.

@@ -27,7 +27,7 @@ impl Errhandler {
     ///
     /// Call `Free` if the error handler is neither null nor predefined.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 }
 

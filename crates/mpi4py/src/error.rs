@@ -3,9 +3,7 @@
 //! Chapter 9.4 and 9.5 of the standard; called by [`crate::call`] for every failed call.
 
 use crate::call::{self, mpi};
-use mpi_abi::consts::{
-    MPI_ERR_UNKNOWN, MPI_ERR_UNSUPPORTED_OPERATION, MPI_MAX_ERROR_STRING, MPI_SUCCESS,
-};
+use mpi_abi::consts::{MPI_ERR_UNKNOWN, MPI_ERR_UNSUPPORTED_OPERATION, MPI_MAX_ERROR_STRING, MPI_SUCCESS};
 use mpi_abi::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -171,4 +169,3 @@ fn Add_error_string(py: Python<'_>, errorcode: c_int, string: &str) -> PyResult<
 fn Remove_error_string(py: Python<'_>, errorcode: c_int) -> PyResult<()> {
     mpi!(py, MPI_Remove_error_string(errorcode))
 }
-

@@ -28,6 +28,6 @@ impl File {
     ///
     /// Call `Close` if the file is not null.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Close(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Close(py))
     }
 }

@@ -187,6 +187,6 @@ impl Group {
     ///
     /// Call `Free` if the group is neither null nor predefined.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 }

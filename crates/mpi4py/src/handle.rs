@@ -17,6 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) trait RawHandle: Copy + Eq + Send + Sync + 'static {
     fn from_bits(bits: usize) -> Self;
     fn bits(self) -> usize;
+    /// Whether the ABI itself gives the value a meaning.
+    fn is_predefined(self) -> bool {
+        self.bits() < abi::FIRST_DYNAMIC_HANDLE
+    }
 }
 
 macro_rules! raw_handles {
@@ -109,6 +113,14 @@ pub(crate) fn new_like<'py, T: Handle>(class: &Bound<'py, PyType>, raw: T::Raw) 
 
 /// Argument of a method: a handle object, taken apart at once.
 pub(crate) struct H<T: Handle>(pub(crate) T::Raw);
+
+impl<T: Handle> Clone for H<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Handle> Copy for H<T> {}
 
 impl<'a, 'py, T: Handle> FromPyObject<'a, 'py> for H<T> {
     type Error = PyErr;

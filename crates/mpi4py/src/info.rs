@@ -105,7 +105,7 @@ impl Info {
     ///
     /// Call `Free` if the info object is neither null nor predefined.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 
     /// Dup(self) -> Self
@@ -251,12 +251,7 @@ impl Info {
     ///
     /// Remove a key and return its value, or the default when there is none.
     #[pyo3(signature = (key, *default))]
-    fn pop<'py>(
-        &self,
-        py: Python<'py>,
-        key: &str,
-        default: &Bound<'py, PyTuple>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn pop<'py>(&self, py: Python<'py>, key: &str, default: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         if default.len() > 1 {
             return Err(PyTypeError::new_err("pop expects a key and at most one default"));
         }

@@ -6,7 +6,9 @@ use crate::comm::Comm;
 use crate::handle::{H, Handle, handle_class, new_like};
 use crate::request::Request;
 use crate::status::{Out, Status};
-use mpi_abi::consts::{MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_MESSAGE_NO_PROC, MPI_MESSAGE_NULL, MPI_PROC_NULL, MPI_REQUEST_NULL};
+use mpi_abi::consts::{
+    MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_MESSAGE_NO_PROC, MPI_MESSAGE_NULL, MPI_PROC_NULL, MPI_REQUEST_NULL,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::c_int;

@@ -93,7 +93,7 @@ impl Op {
     ///
     /// Call `Free` if the operation is neither null nor predefined.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 
     /// Is_commutative(self) -> bool

@@ -178,7 +178,12 @@ impl Pickle {
         let stream = dumps.call((obj, protocol), Some(&kwargs))?;
         let buffers = PyList::empty(py);
         for view in collector.get().take() {
-            let buffer = Buffer::at(view.addr(), view.nbytes(), view.readonly(), Some(Py::new(py, Held { _view: view })?.into_any()));
+            let buffer = Buffer::at(
+                view.addr(),
+                view.nbytes(),
+                view.readonly(),
+                Some(Py::new(py, Held { _view: view })?.into_any()),
+            );
             buffers.append(Py::new(py, buffer)?)?;
         }
         Ok((stream, buffers))
@@ -187,11 +192,7 @@ impl Pickle {
     /// loads_oob(self, data: Buffer, buffers: Iterable[Buffer]) -> Any
     ///
     /// Make the object of a pickle whose buffers are apart.
-    fn loads_oob<'py>(
-        &self,
-        data: &Bound<'py, PyAny>,
-        buffers: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn loads_oob<'py>(&self, data: &Bound<'py, PyAny>, buffers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = data.py();
         let kwargs = PyDict::new(py);
         kwargs.set_item("buffers", buffers)?;
@@ -374,7 +375,11 @@ pub(crate) fn encode(object: &Bound<'_, PyAny>) -> PyResult<Encoded> {
         (state.dumps.is_none() && state.loads.is_none() && state.protocol.as_ref().is_some_and(five), state.threshold)
     };
     if !plain || is_simple(object) {
-        let stream = if plain { core(py)?.dumps.bind(py).call1((object, HIGHEST))? } else { in_band(&pickle.snapshot(py), object)? };
+        let stream = if plain {
+            core(py)?.dumps.bind(py).call1((object, HIGHEST))?
+        } else {
+            in_band(&pickle.snapshot(py), object)?
+        };
         return Ok(Encoded { stream: Memory::of(stream)?, parts: None });
     }
     let pooled = COLLECTORS.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -601,7 +606,9 @@ fn decode<'py>(
 fn explain(py: Python<'_>, error: PyErr, size: usize, whose: Origin) -> PyErr {
     let class = py.import("_pickle").and_then(|module| module.getattr("UnpicklingError"));
     let Ok(class) = class else { return error };
-    if !error.is_instance(py, &class) && !error.is_instance_of::<PyEOFError>(py) && !error.is_instance_of::<PyValueError>(py)
+    if !error.is_instance(py, &class)
+        && !error.is_instance_of::<PyEOFError>(py)
+        && !error.is_instance_of::<PyValueError>(py)
     {
         return error;
     }
@@ -628,7 +635,8 @@ fn decode_parts<'py>(
     bytes: &[u8],
     part: impl Fn(usize, usize) -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Py<PyAny>> {
-    let damaged = || PyValueError::new_err(format!("the message of {} bytes with an object in it is damaged", bytes.len()));
+    let damaged =
+        || PyValueError::new_err(format!("the message of {} bytes with an object in it is damaged", bytes.len()));
     let number = |at: usize| -> PyResult<usize> {
         let word = bytes.get(at..at + 8).ok_or_else(damaged)?;
         let mut value = [0; 8];

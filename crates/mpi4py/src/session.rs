@@ -6,9 +6,7 @@ use crate::errhandler::{Errhandler, errhandler_methods};
 use crate::group::Group;
 use crate::handle::{H, Handle, handle_class, new_like};
 use crate::info::Info;
-use mpi_abi::consts::{
-    MPI_ERRORS_ARE_FATAL, MPI_GROUP_NULL, MPI_INFO_NULL, MPI_MAX_PSET_NAME_LEN, MPI_SESSION_NULL,
-};
+use mpi_abi::consts::{MPI_ERRORS_ARE_FATAL, MPI_GROUP_NULL, MPI_INFO_NULL, MPI_MAX_PSET_NAME_LEN, MPI_SESSION_NULL};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::{CString, c_char, c_int};
@@ -33,10 +31,8 @@ impl Session {
     ) -> PyResult<Bound<'py, Self>> {
         let mut raw = MPI_SESSION_NULL;
         let info = info.map_or(MPI_INFO_NULL, |info| info.0);
-        let handler = errhandler
-            .map(|handler| handler.0)
-            .or_else(crate::init::error_handler)
-            .unwrap_or(MPI_ERRORS_ARE_FATAL);
+        let handler =
+            errhandler.map(|handler| handler.0).or_else(crate::init::error_handler).unwrap_or(MPI_ERRORS_ARE_FATAL);
         mpi_wait!(cls.py(), MPI_Session_init(info, handler, &raw mut raw))?;
         new_like(cls, raw)
     }

@@ -28,6 +28,6 @@ impl Win {
     ///
     /// Call `Free` if the window is not null.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 }

@@ -163,9 +163,7 @@ pub(super) fn contiguous(shape: &[i64], strides: &[i64], unit: i64) -> bool {
         }
         true
     }
-    shape.contains(&0)
-        || dense(shape.iter().zip(strides).rev(), unit)
-        || dense(shape.iter().zip(strides), unit)
+    shape.contains(&0) || dense(shape.iter().zip(strides).rev(), unit) || dense(shape.iter().zip(strides), unit)
 }
 
 fn element(tensor: &Tensor) -> Element {

@@ -70,18 +70,11 @@ pub(crate) fn elements(py: Python<'_>, memory: &Memory, datatype: Datatype) -> P
 /// `displ` on. For derived datatypes it is only certain when the object owns its memory: of a part
 /// of an array the datatype may well reach into the rest.
 #[inline]
-pub(crate) fn check(
-    py: Python<'_>,
-    memory: &Memory,
-    displ: Count,
-    count: Count,
-    datatype: Datatype,
-) -> PyResult<()> {
+pub(crate) fn check(py: Python<'_>, memory: &Memory, displ: Count, count: Count, datatype: Datatype) -> PyResult<()> {
     if count <= 0 || datatype == MPI_DATATYPE_NULL {
         return Ok(());
     }
     match memory.kind {
-        Kind::Constant => Ok(()),
         Kind::Nothing => Err(PyValueError::new_err(format!("message: buffer is None but count is {count}"))),
         Kind::Whole | Kind::Part if datatype.is_predefined() => {
             let extent = extent(py, datatype)?;
@@ -92,7 +85,7 @@ pub(crate) fn check(
             Ok(())
         }
         Kind::Whole => check_derived(py, memory, displ, count, datatype),
-        Kind::Part => Ok(()),
+        Kind::Part | Kind::Constant => Ok(()),
     }
 }
 
@@ -106,13 +99,7 @@ fn beyond(displ: Count, count: Count, extent: Count, memory: &Memory) -> PyErr {
     ))
 }
 
-fn check_derived(
-    py: Python<'_>,
-    memory: &Memory,
-    displ: Count,
-    count: Count,
-    datatype: Datatype,
-) -> PyResult<()> {
+fn check_derived(py: Python<'_>, memory: &Memory, displ: Count, count: Count, datatype: Datatype) -> PyResult<()> {
     let (mut lb, mut extent, mut true_lb, mut true_extent) = (0, 0, 0, 0);
     mpi!(py, MPI_Type_get_extent_c(datatype, &raw mut lb, &raw mut extent))?;
     mpi!(py, MPI_Type_get_true_extent_c(datatype, &raw mut true_lb, &raw mut true_extent))?;

@@ -89,12 +89,7 @@ pub(crate) struct Msg {
 impl Msg {
     /// No memory, no elements.
     pub(crate) const fn nothing() -> Self {
-        Self {
-            addr: ptr::null_mut(),
-            count: 0,
-            datatype: mpi_abi::consts::MPI_BYTE,
-            keep: Keep::Nothing,
-        }
+        Self { addr: ptr::null_mut(), count: 0, datatype: mpi_abi::consts::MPI_BYTE, keep: Keep::Nothing }
     }
 
     /// A whole array that somebody else keeps alive.

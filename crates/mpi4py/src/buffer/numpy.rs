@@ -10,8 +10,8 @@
 
 use super::acquire::{Access, Element, Kind, Memory};
 use super::{Keep, infer};
-use mpi_abi::{Count, Datatype};
 use mpi_abi::consts as c;
+use mpi_abi::{Count, Datatype};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -240,7 +240,10 @@ fn layout_is_known(numpy: &Bound<'_, PyAny>) -> PyResult<bool> {
         }
         // SAFETY: the number of dimensions is right, so these point to as many entries.
         let (dims, steps) = unsafe {
-            (std::slice::from_raw_parts(array.dims, shape.len()), std::slice::from_raw_parts(array.strides, shape.len()))
+            (
+                std::slice::from_raw_parts(array.dims, shape.len()),
+                std::slice::from_raw_parts(array.strides, shape.len()),
+            )
         };
         // SAFETY: the address of the dtype is right.
         let descr = unsafe { &*array.descr };

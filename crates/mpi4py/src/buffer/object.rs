@@ -4,10 +4,8 @@
 //! buffer protocol is kept until the last view is gone.
 
 use super::acquire::{Access, Kind, acquire};
-use super::{Keep, dlpack, cai};
-use pyo3::exceptions::{
-    PyBufferError, PyIndexError, PyNotImplementedError, PyTypeError, PyValueError,
-};
+use super::{Keep, cai, dlpack};
+use pyo3::exceptions::{PyBufferError, PyIndexError, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
@@ -149,7 +147,11 @@ impl Place {
         }
         let index: isize = crate::args::aint(item)?;
         let index = if index < 0 { index + nbytes } else { index };
-        if (0..nbytes).contains(&index) { Ok(Self::One(index)) } else { Err(PyIndexError::new_err("index out of range")) }
+        if (0..nbytes).contains(&index) {
+            Ok(Self::One(index))
+        } else {
+            Err(PyIndexError::new_err("index out of range"))
+        }
     }
 }
 

@@ -220,12 +220,7 @@ pub(crate) fn pair<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'p
 }
 
 /// The address of element `displ`.
-fn place(
-    py: Python<'_>,
-    memory: &Memory,
-    displ: Count,
-    datatype: abi::Datatype,
-) -> PyResult<*mut std::ffi::c_void> {
+fn place(py: Python<'_>, memory: &Memory, displ: Count, datatype: abi::Datatype) -> PyResult<*mut std::ffi::c_void> {
     if displ < 0 {
         return Err(PyValueError::new_err(format!("message: negative displacement {displ}")));
     }

@@ -81,11 +81,7 @@ fn build(
 }
 
 /// One number for each block: a sequence, or one integer from which `from_one` makes them.
-fn each(
-    object: &Bound<'_, PyAny>,
-    blocks: usize,
-    from_one: impl Fn(Count, usize) -> Count,
-) -> PyResult<Vec<Count>> {
+fn each(object: &Bound<'_, PyAny>, blocks: usize, from_one: impl Fn(Count, usize) -> Count) -> PyResult<Vec<Count>> {
     // Zero-dimensional arrays have a length in name only, so integers are tried first.
     let is_sequence = object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>();
     if !is_sequence {
@@ -126,13 +122,7 @@ fn one_after_another(counts: &[Count]) -> PyResult<Vec<Aint>> {
     Ok(displs)
 }
 
-fn check(
-    py: Python<'_>,
-    memory: &Memory,
-    counts: &[Count],
-    displs: &[Aint],
-    datatype: abi::Datatype,
-) -> PyResult<()> {
+fn check(py: Python<'_>, memory: &Memory, counts: &[Count], displs: &[Aint], datatype: abi::Datatype) -> PyResult<()> {
     for (rank, (&count, &displ)) in counts.iter().zip(displs).enumerate() {
         if count < 0 {
             return Err(PyValueError::new_err(format!("message: negative count {count} for rank {rank}")));

@@ -103,6 +103,5 @@ pub(crate) fn is_bytes(object: &Bound<'_, PyAny>) -> bool {
 /// Whether the object's memory may be a part of something bigger. Only of bytes, byte arrays and
 /// `array.array` it is known that it is not.
 pub(crate) fn is_part(object: &Bound<'_, PyAny>) -> bool {
-    !(is_bytes(object)
-        || object.get_type().name().is_ok_and(|name| name == "array"))
+    !(is_bytes(object) || object.get_type().name().is_ok_and(|name| name == "array"))
 }

@@ -6,9 +6,7 @@
 use super::Comm;
 use crate::call::mpi;
 use crate::handle::Handle;
-use mpi_abi::consts::{
-    MPI_APPNUM, MPI_IO, MPI_LASTUSEDCODE, MPI_TAG_UB, MPI_UNIVERSE_SIZE, MPI_WTIME_IS_GLOBAL,
-};
+use mpi_abi::consts::{MPI_APPNUM, MPI_IO, MPI_LASTUSEDCODE, MPI_TAG_UB, MPI_UNIVERSE_SIZE, MPI_WTIME_IS_GLOBAL};
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
 use std::ptr;

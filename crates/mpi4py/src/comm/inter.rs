@@ -26,10 +26,7 @@ impl Intracomm {
         tag: c_int,
     ) -> PyResult<Py<Intercomm>> {
         let (raw, mut new) = (raw_of(slf), MPI_COMM_NULL);
-        mpi_wait!(
-            slf.py(),
-            MPI_Intercomm_create(raw, local_leader, peer_comm.0, remote_leader, tag, &raw mut new)
-        )?;
+        mpi_wait!(slf.py(), MPI_Intercomm_create(raw, local_leader, peer_comm.0, remote_leader, tag, &raw mut new))?;
         Intercomm::wrap(slf.py(), new)
     }
 }

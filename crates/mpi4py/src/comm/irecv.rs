@@ -168,10 +168,7 @@ fn placeholder(py: Python<'_>) -> PyResult<abi::Request> {
         return Ok(abi::Request::from_raw(known));
     }
     let mut request = MPI_REQUEST_NULL;
-    mpi!(
-        py,
-        MPI_Recv_init_c(std::ptr::null_mut(), 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &raw mut request)
-    )?;
+    mpi!(py, MPI_Recv_init_c(std::ptr::null_mut(), 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &raw mut request))?;
     PLACEHOLDER.store(request.raw(), Ordering::Relaxed);
     Ok(request)
 }
@@ -179,7 +176,8 @@ fn placeholder(py: Python<'_>) -> PyResult<abi::Request> {
 /// A new receive.
 pub(crate) fn start(py: Python<'_>, comm: abi::Comm, source: c_int, tag: c_int) -> PyResult<Py<Request>> {
     serve(py)?;
-    let entry = Arc::new(Entry { comm, source, tag, state: Mutex::new(State::Waiting), probed: AtomicBool::new(false) });
+    let entry =
+        Arc::new(Entry { comm, source, tag, state: Mutex::new(State::Waiting), probed: AtomicBool::new(false) });
     // An invalid rank or communicator is an error here and not later.
     let earlier = entries().clone();
     if let Some((message, probed)) = look(py, comm, source, tag, &earlier)? {

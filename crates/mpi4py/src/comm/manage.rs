@@ -18,10 +18,7 @@ use std::ffi::{CString, c_char, c_int};
 
 impl Comm {
     /// A nonblocking duplicate: MPI writes the handle into the new object when it is made.
-    fn idup<'py>(
-        slf: &Bound<'py, Self>,
-        info: Option<mpi_abi::Info>,
-    ) -> PyResult<(Bound<'py, Self>, Py<Request>)> {
+    fn idup<'py>(slf: &Bound<'py, Self>, info: Option<mpi_abi::Info>) -> PyResult<(Bound<'py, Self>, Py<Request>)> {
         let (py, raw) = (slf.py(), slf.get().raw());
         let new = new_like::<Self>(&slf.get_type(), MPI_COMM_NULL)?;
         let (place, mut request) = (new.get().slot().pointer(), MPI_REQUEST_NULL);
@@ -185,7 +182,7 @@ impl Comm {
     ///
     /// Call `Free` if the communicator is neither null nor predefined.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 
     /// Disconnect(self) -> None
@@ -383,4 +380,3 @@ impl Intracomm {
 pub(super) fn handler_or_default(errhandler: Option<H<Errhandler>>) -> mpi_abi::Errhandler {
     errhandler.map(|handler| handler.0).or_else(crate::init::error_handler).unwrap_or(MPI_ERRORS_ARE_FATAL)
 }
-

@@ -56,12 +56,7 @@ pub(super) fn bcast(comm: abi::Comm, buf: Object<'_, '_>, root: c_int) -> PyResu
     }
 }
 
-pub(super) fn gather(
-    comm: abi::Comm,
-    send: Object<'_, '_>,
-    recv: Object<'_, '_>,
-    root: c_int,
-) -> PyResult<(Msg, Msg)> {
+pub(super) fn gather(comm: abi::Comm, send: Object<'_, '_>, recv: Object<'_, '_>, root: c_int) -> PyResult<(Msg, Msg)> {
     let py = send.py();
     match role(py, comm, root)? {
         Role::Root => {
@@ -191,12 +186,7 @@ fn reduced(send: Object<'_, '_>, r: &Msg) -> PyResult<Msg> {
     Ok(s)
 }
 
-pub(super) fn reduce(
-    comm: abi::Comm,
-    send: Object<'_, '_>,
-    recv: Object<'_, '_>,
-    root: c_int,
-) -> PyResult<(Msg, Msg)> {
+pub(super) fn reduce(comm: abi::Comm, send: Object<'_, '_>, recv: Object<'_, '_>, root: c_int) -> PyResult<(Msg, Msg)> {
     match role(send.py(), comm, root)? {
         Role::Root if root == MPI_ROOT => {
             let r = simple(recv, Access::Write, 1)?;
@@ -257,7 +247,10 @@ pub(super) fn reduce_scatter(
     let alone = in_place(comm, send)?;
     let counts = match counts {
         Some(counts) if counts.len() != ranks => {
-            return Err(PyValueError::new_err(format!("expecting {ranks} counts, one for each rank, got {}", counts.len())));
+            return Err(PyValueError::new_err(format!(
+                "expecting {ranks} counts, one for each rank, got {}",
+                counts.len()
+            )));
         }
         Some(counts) => counts,
         None if alone => {
@@ -297,4 +290,3 @@ pub(super) fn reduce_scatter(
     }
     Ok((s, r, counts))
 }
-

@@ -144,13 +144,7 @@ impl Comm {
     ///
     /// Nonblocking form of `recv`; the object is what `Request.wait` or `test` returns.
     #[pyo3(signature = (buf = None, source = MPI_ANY_SOURCE, tag = MPI_ANY_TAG))]
-    fn irecv(
-        &self,
-        py: Python<'_>,
-        buf: Option<Object<'_, '_>>,
-        source: c_int,
-        tag: c_int,
-    ) -> PyResult<Py<Request>> {
+    fn irecv(&self, py: Python<'_>, buf: Option<Object<'_, '_>>, source: c_int, tag: c_int) -> PyResult<Py<Request>> {
         check_hint(buf)?;
         irecv::start(py, self.raw(), source, tag)
     }
@@ -254,7 +248,9 @@ pub(crate) fn probed(message: abi::Message) -> PyResult<abi::Status> {
     let mut all = PROBED.lock().unwrap_or_else(PoisonError::into_inner);
     match all.iter().rposition(|(known, _)| *known == message) {
         Some(index) => Ok(all.swap_remove(index).1),
-        None if message == MPI_MESSAGE_NULL => Err(PyValueError::new_err("the message is null: it was received already")),
+        None if message == MPI_MESSAGE_NULL => {
+            Err(PyValueError::new_err("the message is null: it was received already"))
+        }
         None => Err(PyValueError::new_err(
             "the size of the message is not known: an object needs a lower-case probe before `recv`",
         )),

@@ -165,14 +165,19 @@ fn gather(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> 
 /// As many objects as ranks.
 fn one_each<'py>(objects: Object<'_, 'py>, count: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
     if objects.is_none() {
-        return Err(PyTypeError::new_err(format!("expecting a sequence of {count} objects, one for each rank, not None")));
+        return Err(PyTypeError::new_err(format!(
+            "expecting a sequence of {count} objects, one for each rank, not None"
+        )));
     }
     let objects = match objects.cast::<PyTuple>() {
         Ok(tuple) => tuple.iter().collect::<Vec<_>>(),
         Err(_) => objects.try_iter()?.collect::<PyResult<Vec<_>>>()?,
     };
     if objects.len() != count {
-        return Err(PyValueError::new_err(format!("expecting {count} objects, one for each rank, got {}", objects.len())));
+        return Err(PyValueError::new_err(format!(
+            "expecting {count} objects, one for each rank, got {}",
+            objects.len()
+        )));
     }
     Ok(objects)
 }
@@ -293,10 +298,12 @@ fn alltoall(py: Python<'_>, comm: abi::Comm, objects: Object<'_, '_>) -> PyResul
 fn combine(py: Python<'_>, op: Option<Object<'_, '_>>, x: Py<PyAny>, y: &Py<PyAny>) -> PyResult<Py<PyAny>> {
     let result = match op {
         None => x.bind(py).add(y.bind(py)),
-        Some(op) => match op.cast_exact::<Op>().ok().and_then(|op| crate::op::apply(op.get().raw(), x.bind(py), y.bind(py))) {
-            Some(result) => result,
-            None => op.call1((&x, y)),
-        },
+        Some(op) => {
+            match op.cast_exact::<Op>().ok().and_then(|op| crate::op::apply(op.get().raw(), x.bind(py), y.bind(py))) {
+                Some(result) => result,
+                None => op.call1((&x, y)),
+            }
+        }
     };
     result.map(Bound::unbind)
 }

@@ -129,10 +129,7 @@ impl Comm {
         let (comm, mut request) = (self.raw(), MPI_REQUEST_NULL);
         let info = info.map_or(MPI_INFO_NULL, |info| info.0);
         let (addr, count, datatype) = (m.addr, m.count, m.datatype);
-        mpi_wait!(
-            py,
-            MPI_Psend_init(addr, partitions, count, datatype, dest, tag, comm, info, &raw mut request)
-        )?;
+        mpi_wait!(py, MPI_Psend_init(addr, partitions, count, datatype, dest, tag, comm, info, &raw mut request))?;
         Prequest::make(py, request, m.keep)
     }
 
@@ -153,10 +150,7 @@ impl Comm {
         let (comm, mut request) = (self.raw(), MPI_REQUEST_NULL);
         let info = info.map_or(MPI_INFO_NULL, |info| info.0);
         let (addr, count, datatype) = (m.addr, m.count, m.datatype);
-        mpi_wait!(
-            py,
-            MPI_Precv_init(addr, partitions, count, datatype, source, tag, comm, info, &raw mut request)
-        )?;
+        mpi_wait!(py, MPI_Precv_init(addr, partitions, count, datatype, source, tag, comm, info, &raw mut request))?;
         Prequest::make(py, request, m.keep)
     }
 
@@ -208,10 +202,8 @@ impl Comm {
         let m = spec::recv(buf, if dest == source { dest } else { MPI_ANY_SOURCE })?;
         let (comm, mut out) = (self.raw(), Out::new(status));
         let (addr, count, datatype, pointer) = (m.addr, m.count, m.datatype, out.pointer());
-        let done = mpi_wait!(
-            py,
-            MPI_Sendrecv_replace_c(addr, count, datatype, dest, sendtag, source, recvtag, comm, pointer)
-        );
+        let done =
+            mpi_wait!(py, MPI_Sendrecv_replace_c(addr, count, datatype, dest, sendtag, source, recvtag, comm, pointer));
         out.store();
         done
     }
@@ -273,17 +265,7 @@ impl Comm {
         let (addr, count, datatype) = (m.addr, m.count, m.datatype);
         mpi_wait!(
             py,
-            MPI_Isendrecv_replace_c(
-                addr,
-                count,
-                datatype,
-                dest,
-                sendtag,
-                source,
-                recvtag,
-                comm,
-                &raw mut request
-            )
+            MPI_Isendrecv_replace_c(addr, count, datatype, dest, sendtag, source, recvtag, comm, &raw mut request)
         )?;
         Request::make(py, request, m.keep)
     }

@@ -99,11 +99,7 @@ fn lengths(blocklengths: &[Count], displacements: usize) -> PyResult<(Count, &[C
 }
 
 fn same(what: &str, expected: usize, got: usize) -> PyResult<()> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(PyValueError::new_err(format!("expecting {expected} {what}, got {got}")))
-    }
+    if got == expected { Ok(()) } else { Err(PyValueError::new_err(format!("expecting {expected} {what}, got {got}"))) }
 }
 
 /// The number of dimensions that all lists have.

@@ -172,8 +172,7 @@ impl Datatype {
     ///
     /// Type code or type string of a predefined datatype.
     fn tocode(&self, py: Python<'_>) -> PyResult<String> {
-        code(py, self.raw())?
-            .ok_or_else(|| PyValueError::new_err("the datatype has no character code or type string"))
+        code(py, self.raw())?.ok_or_else(|| PyValueError::new_err("the datatype has no character code or type string"))
     }
 
     /// fromcode(cls, code: str) -> Datatype

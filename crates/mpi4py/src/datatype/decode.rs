@@ -31,10 +31,7 @@ struct Contents {
 
 pub(super) fn envelope(py: Python<'_>, raw: abi::Datatype) -> PyResult<Envelope> {
     let (mut ni, mut na, mut nc, mut nd, mut combiner) = (0, 0, 0, 0, 0);
-    mpi!(
-        py,
-        MPI_Type_get_envelope_c(raw, &raw mut ni, &raw mut na, &raw mut nc, &raw mut nd, &raw mut combiner)
-    )?;
+    mpi!(py, MPI_Type_get_envelope_c(raw, &raw mut ni, &raw mut na, &raw mut nc, &raw mut nd, &raw mut combiner))?;
     Ok((ni, na, nc, nd, combiner))
 }
 
@@ -55,10 +52,7 @@ fn contents(py: Python<'_>, raw: abi::Datatype, (ni, na, nc, nd, _): Envelope) -
 fn is_builtin(combiner: c_int) -> bool {
     matches!(
         combiner,
-        c::MPI_COMBINER_NAMED
-            | c::MPI_COMBINER_F90_INTEGER
-            | c::MPI_COMBINER_F90_REAL
-            | c::MPI_COMBINER_F90_COMPLEX
+        c::MPI_COMBINER_NAMED | c::MPI_COMBINER_F90_INTEGER | c::MPI_COMBINER_F90_REAL | c::MPI_COMBINER_F90_COMPLEX
     )
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum Owner {
     #[default]
     None,
     /// Memory of the buffers.
-    Memory(Keep),
+    Memory(#[expect(dead_code, reason = "held, not read")] Keep),
     /// What this is a copy of: that object owns.
     Shared(Py<Request>),
     /// An operation of the object half.
@@ -225,7 +225,7 @@ impl Request {
     ///
     /// Call `Free` if the request is not null.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        crate::init::free_quietly(self, |raw| raw.is_predefined(), || self.Free(py))
+        crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 }
 

@@ -149,9 +149,11 @@ impl<'py> Many<'py> {
     /// One that is over without MPI.
     fn one_over(&self, py: Python<'_>) -> Option<(usize, abi::Status, PyResult<Py<PyAny>>)> {
         let mut status = abi::Status::empty();
-        self.set.objects.iter().enumerate().find_map(|(index, request)| {
-            over(py, request.get(), &mut status).map(|result| (index, status, result))
-        })
+        self.set
+            .objects
+            .iter()
+            .enumerate()
+            .find_map(|(index, request)| over(py, request.get(), &mut status).map(|result| (index, status, result)))
     }
 
     fn statuses(&self) -> Vec<abi::Status> {
@@ -366,11 +368,7 @@ impl Request {
     /// Ask whether one of several operations is over, which, and return its object.
     #[classmethod]
     #[pyo3(signature = (requests, status = None))]
-    fn testany(
-        cls: &Bound<'_, PyType>,
-        requests: List<'_, '_>,
-        status: Option<&Bound<'_, Status>>,
-    ) -> PyResult<Found> {
+    fn testany(cls: &Bound<'_, PyType>, requests: List<'_, '_>, status: Option<&Bound<'_, Status>>) -> PyResult<Found> {
         Ok(test_any(cls.py(), requests, status)?.unwrap_or_else(|| (MPI_UNDEFINED, false, cls.py().None())))
     }
 

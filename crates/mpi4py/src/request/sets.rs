@@ -127,7 +127,8 @@ impl Request {
         let (mut set, mut out) = (Set::new(requests)?, Out::new(status));
         let (mut index, mut flag) = (MPI_UNDEFINED, 0);
         let (count, pointer, status) = (set.count, set.pointer(), out.pointer());
-        let done = mpi_wait!(cls.py(), MPI_Request_get_status_any(count, pointer, &raw mut index, &raw mut flag, status));
+        let done =
+            mpi_wait!(cls.py(), MPI_Request_get_status_any(count, pointer, &raw mut index, &raw mut flag, status));
         out.store();
         done?;
         Ok((index, flag != 0))

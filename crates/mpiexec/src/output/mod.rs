@@ -24,9 +24,11 @@ use std::io::{ErrorKind, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long whole lines of one rank wait for the unfinished line of another; after that the line is
-/// broken. Rank 0's prompt or progress bar must not hold the others' output back for long.
+/// How long whole lines of one rank wait for the unfinished line of another at a terminal; after that the
+/// line is broken. Rank 0's prompt or progress bar must not hold the others' output back for long.
 const HOLD: Duration = Duration::from_millis(250);
+/// The same where no human looks on: on a busy machine a rank may well pause in the middle of a line.
+const HOLD_ELSEWHERE: Duration = Duration::from_secs(2);
 /// More than this in memory for a sink that nobody reads: the ranks wait in their writes.
 const QUEUE_LIMIT: usize = 1 << 20;
 /// More than this of a source that may not write yet: its rank waits.
@@ -152,7 +154,10 @@ impl Output {
     /// When something is to be done here even if nothing happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let of_source = |source: &Source| match source.blocked {
-            Blocked::Since(since) => Some((since + HOLD).max(self.last_turn + HOLD / 4)),
+            Blocked::Since(since) => {
+                let hold = self.sinks[source.sink].hold();
+                Some((since + hold).max(self.last_turn + HOLD / 4))
+            }
             Blocked::Patiently => None,
             Blocked::No => source.lines.deadline(),
         };
@@ -216,14 +221,15 @@ impl Output {
         if let Some(owner) = self.sinks[sink].open.filter(|&owner| owner != index) {
             let over = self.sources[owner].pipe.is_none() && self.sources[owner].lines.len() == 0;
             let data = self.sinks[sink].open_bytes > DATA;
-            let flows = data && (self.sinks[sink].waits() || now < self.sources[owner].lines.last(now) + HOLD);
+            let hold = self.sinks[sink].hold();
+            let flows = data && (self.sinks[sink].waits() || now < self.sources[owner].lines.last(now) + hold);
             let source = &mut self.sources[index];
             source.blocked = match source.blocked {
                 Blocked::Since(since) => Blocked::Since(since),
                 _ if source.lines.presses() => Blocked::Since(now),
                 _ => Blocked::Patiently,
             };
-            let patience = if flows { DATA_HOLD } else { HOLD };
+            let patience = if flows { DATA_HOLD } else { hold };
             let enough = matches!(source.blocked, Blocked::Since(since) if now >= since + patience)
                 && !(data && self.sinks[sink].waits());
             if !(over || enough) {
@@ -262,8 +268,10 @@ impl Output {
         for source in &mut self.sources {
             source.lines.close();
         }
-        self.pass_on(Instant::now() + HOLD);
-        self.pass_on(Instant::now() + 2 * HOLD);
+        // Nobody finishes a line any more: the first turn begins the wait, the second ends it.
+        let late = Instant::now() + DATA_HOLD;
+        self.pass_on(late);
+        self.pass_on(late + DATA_HOLD);
         for sink in &mut self.sinks {
             sink.flush();
         }

@@ -1,9 +1,11 @@
 //! One destination of output: a queue before a descriptor that is never waited for, so that a slow
 //! reader delays the ranks (their pipes fill up) but not signals, deaths and the other stream.
 
+use super::{HOLD, HOLD_ELSEWHERE};
 use shm::os::io::Outlet;
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 pub(super) struct Sink {
     outlet: Outlet,
@@ -34,6 +36,11 @@ impl Sink {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.outlet.as_fd()
+    }
+
+    /// How long whole lines wait for somebody else's unfinished one here.
+    pub(super) fn hold(&self) -> Duration {
+        if self.terminal { HOLD } else { HOLD_ELSEWHERE }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {

@@ -3,24 +3,24 @@
 use super::support::{command, mpiexec, run_command};
 
 /// Runs mpiexec at a terminal of 77 columns as a session leader would; types `keys` (a Python list of
-/// (seconds, bytes)) and returns everything that appeared on it.
+/// (text, how often it must have appeared before, bytes)) and returns everything that appeared on it.
 fn at_terminal(args: &str, keys: &str) -> super::support::Outcome {
     let script = format!(
         r#"
-import os, pty, sys, time, threading, fcntl, termios, struct
+import os, pty, sys, fcntl, termios, struct
 pid, fd = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], ["mpiexec"] + {args})
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-def type_keys():
-    for wait, keys in {keys}:
-        time.sleep(wait); os.write(fd, keys)
-threading.Thread(target=type_keys, daemon=True).start()
+keys, seen = {keys}, b""
 while True:
     try: data = os.read(fd, 65536)
     except OSError: break
     if not data: break
+    seen += data
     sys.stdout.buffer.write(data); sys.stdout.flush()
+    if keys and seen.count(keys[0][0]) >= keys[0][1]:
+        os.write(fd, keys.pop(0)[2])
 _, status = os.waitpid(pid, 0)
 sys.exit(os.waitstatus_to_exitcode(status) & 255)
 "#
@@ -42,7 +42,7 @@ fn what_is_typed_reaches_rank_0() {
     let test = "[ $OXMPI_RANK = 0 ] || exit 0; printf \"name? \"; read name; echo hello $name; cat; echo end";
     let outcome = at_terminal(
         &format!("['-n', '2', 'sh', '-c', '{test}']"),
-        "[(0.5, b'you\\n'), (0.3, b'more\\n'), (0.3, b'\\x04')]",
+        "[(b'name?', 1, b'you\\n'), (b'hello', 1, b'more\\n'), (b'more', 2, b'\\x04')]",
     );
     let text = outcome.stdout.replace('\r', "");
     outcome
@@ -52,7 +52,7 @@ fn what_is_typed_reaches_rank_0() {
 #[test]
 fn ctrl_c_reaches_every_rank_once() {
     let test = "trap \"echo got; exit 0\" INT; echo up; while :; do sleep 0.02; done";
-    let outcome = at_terminal(&format!("['-n', '2', 'sh', '-c', '{test}']"), "[(0.7, b'\\x03')]");
+    let outcome = at_terminal(&format!("['-n', '2', 'sh', '-c', '{test}']"), "[(b'up', 2, b'\\x03')]");
     outcome.must(outcome.stdout.matches("got").count() == 2, "both ranks, once each");
     outcome.status_is(0);
 }
