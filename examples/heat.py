@@ -231,8 +231,8 @@ def rank_grid(size: int, decomp: str) -> tuple[int, int]:
     """Rows and columns of ranks: all rows for "1d", as near to a square as it gets for "2d"."""
     if decomp == "1d":
         return size, 1
-    columns = next(c for c in range(int(size**0.5), 0, -1) if size % c == 0)
-    return size // columns, columns
+    rows = next(r for r in range(int(size**0.5), 0, -1) if size % r == 0)
+    return rows, size // rows
 
 
 def identical(a: Field, b: Field) -> bool:

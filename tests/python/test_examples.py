@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import shlex
 import sys
 import tempfile
@@ -56,13 +57,12 @@ class Programs(AloneCase):
         self.program("scatter_reduce")
 
     def test_with_other_numbers_of_ranks(self) -> None:
-        for name in driver.PROGRAMS:
-            for ranks in (0, 1, 2, 3):
-                launch = [*mpiexec(), "-n", str(ranks)] if ranks else []
-                ended = run([*launch, sys.executable, str(EXAMPLES / f"{name}.py")])
-                self.ended_well(ended)
-                if name == "scatter_gather":
-                    self.assertIn("12. 13. 14.]", ended.out)
+        for name, ranks in itertools.product(("isend_irecv", "scatter_gather"), (0, 1, 2, 3)):
+            launch = [*mpiexec(), "-n", str(ranks)] if ranks else []
+            ended = run([*launch, sys.executable, str(EXAMPLES / f"{name}.py")])
+            self.ended_well(ended)
+            if name == "scatter_gather":
+                self.assertIn("12. 13. 14.]", ended.out)
 
     def test_all_are_listed(self) -> None:
         self.assertEqual({path.stem for path in (EXAMPLES / "expected").glob("*.txt")}, set(driver.PROGRAMS))
@@ -75,11 +75,12 @@ class Driver(AloneCase):
         ended = run([sys.executable, str(EXAMPLES / "run_seed.py"), *arguments])
         return ended.status, ended.out + ended.err
 
-    def test_the_whole(self) -> None:
+    def test_good_output(self) -> None:
         self.need_numpy()
-        status, text = self.run_driver("--launcher", f"{shlex.join(mpiexec())} -n 4", "--quiet")
+        launcher = f"{shlex.join(mpiexec())} -n 4"
+        status, text = self.run_driver("--launcher", launcher, "--quiet", "broadcast", "scatter_reduce")
         self.assertEqual(status, 0, text)
-        self.assertIn("7 of 7 programs", text)
+        self.assertIn("2 of 2 programs", text)
 
     def test_wrong_output_is_noticed(self) -> None:
         """Three ranks instead of four print something else."""
@@ -100,7 +101,7 @@ class Driver(AloneCase):
         self.assertIn("something went wrong", text)
 
     def test_a_hanging_program_is_ended(self) -> None:
-        status, text = self.run_driver("--launcher", "sleep 100 #", "--timeout", "0.5", "broadcast")
+        status, text = self.run_driver("--launcher", "sh -c 'exec sleep 100'", "--timeout", "0.5", "broadcast")
         self.assertEqual(status, 1)
         self.assertIn("not done after 0.5 s", text)
 

@@ -126,17 +126,19 @@ class Options(AloneCase):
     def test_never_initialized(self) -> None:
         self.ended_well(python("import mpi4py; mpi4py.rc(initialize=False); from mpi4py import MPI", ranks=2))
 
-    def test_init_by_hand_finalizes_by_itself(self) -> None:
+    def test_init_by_hand_and_finalize_by_itself(self) -> None:
+        """Left alone, `finalize` means what `initialize` means: who calls Init calls Finalize."""
         ended = python(
             """
-            import atexit, mpi4py
-            mpi4py.rc(initialize=False)
-            atexit.register(lambda: print("finalized:", MPI.Is_finalized()))
+            import mpi4py
+            mpi4py.rc(initialize=False, finalize=True)
             from mpi4py import MPI
             MPI.Init_thread(MPI.THREAD_SERIALIZED)
-            """
+            print(MPI.COMM_WORLD.size)
+            """,
+            ranks=2,
         )
-        self.ended_well(ended, "finalized: True")
+        self.ended_well(ended, "2\n2")
 
     def test_no_finalize(self) -> None:
         ended = python(
@@ -250,20 +252,18 @@ class End(AloneCase):
     """The order of things at the end of a program."""
 
     def test_atexit_functions_can_still_communicate(self) -> None:
-        """Those registered after the import run before Finalize."""
+        """All of them, also those that were registered before the import: Finalize comes after Python's own end."""
         ended = python(
             """
             import atexit
-            atexit.register(lambda: print("last", MPI.Is_finalized()))
+            atexit.register(lambda: print("last", MPI.COMM_WORLD.allreduce(1), MPI.Is_finalized()))
             from mpi4py import MPI
             atexit.register(lambda: print("first", MPI.COMM_WORLD.allreduce(1), MPI.Is_finalized()))
             """,
             ranks=2,
         )
         self.ended_well(ended)
-        self.assertEqual(
-            sorted(ended.out.split("\n")), ["", "first 2 False", "first 2 False", "last True", "last True"]
-        )
+        self.assertEqual(sorted(ended.out.split("\n")), ["", *["first 2 False"] * 2, *["last 2 False"] * 2])
 
     def test_objects_that_are_still_there(self) -> None:
         """Communicators, types, statuses, complete requests: none of them crashes the end."""

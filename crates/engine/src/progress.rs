@@ -168,9 +168,9 @@ fn wait_long<T>(
             Step::Sleep => {
                 blocked.enter();
                 match sleep(guard, what, ready) {
-                    Nap::Found(Some(value)) => break Ok(value),
-                    Nap::Found(None) | Nap::Woken => backoff.reset(),
-                    Nap::Disturbed => {
+                    Nap::Found(Last::Ready(value)) => break Ok(value),
+                    Nap::Found(Last::Moved) | Nap::Woken => backoff.reset(),
+                    Nap::Found(Last::Failed) | Nap::Disturbed => {
                         if let Err(error) = disturbed() {
                             break Err(error);
                         }
@@ -190,23 +190,33 @@ impl AsMut<Sleepers> for Engine {
     }
 }
 
-/// Found: what the caller waits for, or only that something has moved.
+/// What the last look before a sleep can find.
+enum Last<T> {
+    Ready(T),
+    /// Something arrived or left, so look on.
+    Moved,
+    /// A failure was noted: those that learn of it do not sleep any more.
+    Failed,
+}
+
 fn sleep<T>(
     e: Guard<'static, Engine>,
     what: Waiting,
     ready: &mut dyn FnMut(&mut Engine) -> Option<T>,
-) -> Nap<Option<T>> {
+) -> Nap<Last<T>> {
     let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Woken };
     let page = segment.rank_page(e.me);
-    // A failure was noted: those that learn of it do not sleep any more.
-    let failed = segment.header().failed.load(Ordering::Relaxed) != 0;
-    let limit = if failed { Duration::ZERO } else { NAP };
-    sleep::nap(e, page, limit, |e| {
+    sleep::nap(e, page, NAP, |e| {
         let Waiting { call, peer, tag, context } = what;
         page.say_what(What { call: call as u32, peer, tag, context, progress: e.progress_count });
         let moved = e.progress();
-        let value = ready(e);
-        (moved || value.is_some()).then_some(value)
+        if let Some(value) = ready(e) {
+            Some(Last::Ready(value))
+        } else if moved {
+            Some(Last::Moved)
+        } else {
+            (segment.header().failed.load(Ordering::Relaxed) != 0).then_some(Last::Failed)
+        }
     })
 }
 

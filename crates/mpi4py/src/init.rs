@@ -39,10 +39,7 @@ struct Options {
 impl Options {
     /// Reads `mpi4py.rc`; what it does not say is as mpi4py's documentation says.
     fn read(py: Python<'_>) -> PyResult<Self> {
-        let rc = match py.import("mpi4py").and_then(|package| package.getattr("rc")) {
-            Ok(rc) => Some(rc),
-            Err(_) => None,
-        };
+        let rc = py.import("mpi4py").and_then(|package| package.getattr("rc")).ok();
         let get = |name: &str| match &rc {
             Some(rc) => rc.getattr_opt(name),
             None => Ok(None),

@@ -2,9 +2,9 @@
 //!
 //! What happens when a rank fails:
 //! 1. It is marked in the shared memory, which wakes whoever waits on it.
-//! 2. *Urgent* (it was in the middle of MPI): the others get SIGTERM at once, SIGKILL 0.5 s later. A rank
+//! 2. *Urgent* (it was in the middle of MPI): the others get SIGTERM at once, SIGKILL 0.45 s later. A rank
 //!    that is itself printing an uncaught exception is spared until then, to finish its traceback.
-//! 3. *Not urgent* (it had finalized, or is no MPI program): the others have 0.3 s to end by
+//! 3. *Not urgent* (it had finalized, or is no MPI program): the others have 0.4 s to end by
 //!    themselves, as when all ranks leave with `sys.exit(3)`. Ranks that have finalized are never ended.
 //! 4. After the user's SIGINT or SIGTERM, which the ranks got as well, they have 5 s for their own
 //!    cleaning up once the first of them has ended by it. A second such signal kills at once.
@@ -23,9 +23,9 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// From SIGTERM to SIGKILL.
-const TERM_TO_KILL: Duration = Duration::from_millis(500);
+const TERM_TO_KILL: Duration = Duration::from_millis(450);
 /// What ranks that have finalized, or use no MPI, get when another one ended with an error.
-const GENTLE: Duration = Duration::from_millis(300);
+const GENTLE: Duration = Duration::from_millis(400);
 /// What ranks get for cleaning up after the user's signal.
 const INTERRUPT: Duration = Duration::from_secs(5);
 /// Two signals within this time are one: `timeout` signals the process and then its group.

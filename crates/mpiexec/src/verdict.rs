@@ -32,6 +32,8 @@ pub(crate) fn judge(exit: Exit, seat: Seat, noted: Option<How>, uncaught: bool) 
         (_, Exit::Signal(signal)) => Some(How::Signal(signal)),
         (_, Exit::Code(code)) if code != 0 && uncaught => Some(How::Exception(code)),
         (_, Exit::Code(code)) if code != 0 => Some(How::Exited(code)),
+        // A peer that missed it may have noted that before us.
+        (Some(How::Vanished), _) => Some(How::NotFinalized),
         _ if matches!(seat, Seat::Claimed | Seat::Initialized) => Some(How::NotFinalized),
         _ => None,
     }
@@ -109,6 +111,7 @@ mod tests {
         assert_eq!(judge(Exit::Code(3), Finalized, None, false), Some(How::Exited(3)));
         assert_eq!(judge(Exit::Code(1), Initialized, None, true), Some(How::Exception(1)));
         assert_eq!(judge(Exit::Code(0), Initialized, None, false), Some(How::NotFinalized));
+        assert_eq!(judge(Exit::Code(0), Seat::Dead, Some(How::Vanished), false), Some(How::NotFinalized));
         assert_eq!(judge(Exit::Signal(11), Empty, None, false), Some(How::Signal(11)));
         assert_eq!(judge(Exit::Code(0), Aborted, Some(How::Aborted(7)), false), Some(How::Aborted(7)));
         assert_eq!(judge(Exit::Signal(9), Initialized, Some(How::Vanished), false), Some(How::Signal(9)));

@@ -253,6 +253,8 @@ impl Pace {
 
 /// The chunks of a communicator.
 pub struct Chunks {
+    #[cfg(loom)]
+    offset: usize,
     base: NonNull<u8>,
     ranks: u32,
     bytes: usize,
@@ -296,7 +298,19 @@ impl Chunks {
         }
         let offset = usize::try_from(offset).ok().filter(|o| *o != NO_CHUNKS as usize)?;
         let base = segment.at(offset, chunks_bytes(places.ranks))?;
-        Some(Self { base, ranks: places.ranks, bytes: chunk_bytes(places.ranks) })
+        Some(Self {
+            #[cfg(loom)]
+            offset,
+            base,
+            ranks: places.ranks,
+            bytes: chunk_bytes(places.ranks),
+        })
+    }
+
+    /// Where they are, for a model that watches over their use.
+    #[cfg(loom)]
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
     }
 
     /// Bytes of one chunk.

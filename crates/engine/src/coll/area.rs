@@ -24,7 +24,7 @@ use shm::sync::{Ordering, fence};
 use shm::{Segment, coll as layout};
 use std::cell::OnceCell;
 
-pub(super) use layout::{DEPTH, LINE_BYTES};
+pub(super) use layout::LINE_BYTES;
 
 /// Rounds of a collective that all ranks count alike, and where their bytes are.
 pub(super) struct Area {

@@ -59,7 +59,12 @@ unsafe fn body<T: Copy, C: Combine<T>, const BLOCK: usize>(out: *mut u8, a: *con
         while n - i >= BLOCK {
             let x = a.add(i).cast::<[T; BLOCK]>().read_unaligned();
             let y = b.add(i).cast::<[T; BLOCK]>().read_unaligned();
-            let z: [T; BLOCK] = std::array::from_fn(|k| C::combine(x[k], y[k]));
+            // No iterator or closure here: they must be inlined for the loop to become vector code.
+            let (mut z, mut k) = (x, 0);
+            while k < BLOCK {
+                z[k] = C::combine(x[k], y[k]);
+                k += 1;
+            }
             out.add(i).cast::<[T; BLOCK]>().write_unaligned(z);
             i += BLOCK;
         }

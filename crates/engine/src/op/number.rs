@@ -6,7 +6,6 @@
 //! same.
 
 use super::soft::{self, Binary128};
-use super::x87;
 
 /// Has a sum and a product.
 pub(super) trait Number: Copy {
@@ -160,7 +159,7 @@ impl Ordered for Quad {
 
 /// `long double`.
 #[cfg(target_arch = "x86_64")]
-pub(super) type Long = x87::Extended;
+pub(super) type Long = super::x87::Extended;
 /// `long double`.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) type Long = Quad;

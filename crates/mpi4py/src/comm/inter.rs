@@ -37,7 +37,6 @@ impl Intercomm {
     ///
     /// Make an intercommunicator from two groups, without another communicator.
     #[classmethod]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of the MPI function")]
     #[pyo3(signature = (local_group, local_leader, remote_group, remote_leader, stringtag = "org.mpi4py", info = None, errhandler = None))]
     fn Create_from_groups(
         cls: &Bound<'_, PyType>,

@@ -49,10 +49,9 @@ fn own_part(object: Object<'_, '_>, access: Access, like: &Msg, root: c_int) -> 
 pub(super) fn bcast(comm: abi::Comm, buf: Object<'_, '_>, root: c_int) -> PyResult<Msg> {
     let py = buf.py();
     match role(py, comm, root)? {
-        Role::Root => simple(buf, Access::Read, 1),
-        Role::Leaf => simple(buf, Access::Write, 1),
         Role::Idle if buf.is_none() => Ok(Msg::nothing()),
-        Role::Idle => simple(buf, Access::Read, 1),
+        Role::Root | Role::Idle => simple(buf, Access::Read, 1),
+        Role::Leaf => simple(buf, Access::Write, 1),
     }
 }
 

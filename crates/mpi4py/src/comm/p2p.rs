@@ -157,7 +157,6 @@ impl Comm {
     /// Sendrecv(self, sendbuf: BufSpec, dest: int, sendtag: int = 0, recvbuf: BufSpec | None = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG, status: Status | None = None) -> None
     ///
     /// Send one message and receive another.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of the MPI function")]
     #[pyo3(signature = (sendbuf, dest, sendtag = 0, recvbuf = None, source = MPI_ANY_SOURCE, recvtag = MPI_ANY_TAG, status = None))]
     fn Sendrecv<'py>(
         &self,
@@ -187,7 +186,6 @@ impl Comm {
     /// Sendrecv_replace(self, buf: BufSpec, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG, status: Status | None = None) -> None
     ///
     /// Send a message and receive another one into the same buffer.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of the MPI function")]
     #[pyo3(signature = (buf, dest, sendtag = 0, source = MPI_ANY_SOURCE, recvtag = MPI_ANY_TAG, status = None))]
     fn Sendrecv_replace(
         &self,
@@ -211,7 +209,6 @@ impl Comm {
     /// Isendrecv(self, sendbuf: BufSpec, dest: int, sendtag: int = 0, recvbuf: BufSpec | None = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG) -> Request
     ///
     /// Nonblocking form of `Sendrecv`.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of the MPI function")]
     #[pyo3(signature = (sendbuf, dest, sendtag = 0, recvbuf = None, source = MPI_ANY_SOURCE, recvtag = MPI_ANY_TAG))]
     fn Isendrecv<'py>(
         &self,
@@ -249,7 +246,6 @@ impl Comm {
     /// Isendrecv_replace(self, buf: BufSpec, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG) -> Request
     ///
     /// Nonblocking form of `Sendrecv_replace`.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of the MPI function")]
     #[pyo3(signature = (buf, dest, sendtag = 0, source = MPI_ANY_SOURCE, recvtag = MPI_ANY_TAG))]
     fn Isendrecv_replace(
         &self,

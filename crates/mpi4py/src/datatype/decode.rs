@@ -20,6 +20,9 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Numbers of integers, addresses, large counts and datatypes in the contents; the combiner.
 type Envelope = (Count, Count, Count, Count, c_int);
 
+/// The contents as Python gets them.
+type Lists<'py> = (Vec<c_int>, Vec<Aint>, Vec<Count>, Vec<Bound<'py, Datatype>>);
+
 /// The contents themselves.
 #[derive(Default)]
 struct Contents {
@@ -269,7 +272,7 @@ impl Datatype {
     fn Get_contents<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Vec<c_int>, Vec<Aint>, Vec<Count>, Vec<Bound<'py, Datatype>>)> {
+    ) -> PyResult<Lists<'py>> {
         let found = contents(py, self.raw(), envelope(py, self.raw())?)?;
         let types: PyResult<Vec<_>> = found.types.iter().map(|&raw| object(py, raw)).collect();
         Ok((found.integers, found.addresses, found.counts, types?))
@@ -282,7 +285,7 @@ impl Datatype {
     fn contents<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Vec<c_int>, Vec<Aint>, Vec<Count>, Vec<Bound<'py, Datatype>>)> {
+    ) -> PyResult<Lists<'py>> {
         self.Get_contents(py)
     }
 

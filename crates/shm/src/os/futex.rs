@@ -65,26 +65,37 @@ pub fn wake_all(word: &AtomicU32) {
 mod kernel {
     use super::{AtomicU32, Duration, Woke};
     use loom::sync::{Condvar, Mutex};
+    use std::collections::BTreeMap;
     use std::sync::atomic::Ordering;
 
     loom::lazy_static! {
-        static ref SLEEPERS: Mutex<()> = Mutex::new(());
+        /// How often each word was woken, by address.
+        static ref WOKEN: Mutex<BTreeMap<usize, u64>> = Mutex::new(BTreeMap::new());
         static ref AWAKE: Condvar = Condvar::new();
+    }
+
+    fn address(word: &AtomicU32) -> usize {
+        std::ptr::from_ref(word) as usize
     }
 
     /// See the real one.
     pub fn wait(word: &AtomicU32, expected: u32, _limit: Duration) -> Woke {
-        let sleepers = SLEEPERS.lock().expect("no poison in a model");
+        let mut woken = WOKEN.lock().expect("no poison in a model");
+        let count = woken.get(&address(word)).copied();
         if word.load(Ordering::Relaxed) == expected {
-            drop(AWAKE.wait(sleepers));
+            while woken.get(&address(word)).copied() == count {
+                woken = AWAKE.wait(woken).expect("no poison in a model");
+            }
         }
+        drop(woken);
         Woke::Changed
     }
 
-    /// See the real one; wakes those that sleep on other words as well.
-    pub fn wake_all(_word: &AtomicU32) {
-        let sleepers = SLEEPERS.lock().expect("no poison in a model");
+    /// See the real one.
+    pub fn wake_all(word: &AtomicU32) {
+        let mut woken = WOKEN.lock().expect("no poison in a model");
+        *woken.entry(address(word)).or_default() += 1;
         AWAKE.notify_all();
-        drop(sleepers);
+        drop(woken);
     }
 }

@@ -1,0 +1,158 @@
+//! Lines, chunks and counters of a communicator. The models fail when
+//! - `publish` or `published` use the stamp with `Relaxed`,
+//! - `set_done` or `done` use the counter with `Relaxed`, `Pace::acquire` asks for one step less, or
+//!   `all_came_to` claims the step itself,
+//! - the loser of `Chunks::of` keeps its own piece, or its failed compare-and-swap reads with `Relaxed`,
+//! - `leave` counts with `Relaxed`.
+
+use super::{Bytes, Shared, check};
+use crate::Segment;
+use crate::coll::{Chunks, DEPTH, Pace, Places};
+use crate::sync::spin_hint;
+use loom::thread;
+
+/// A rank of a communicator as `engine::coll::area` is one, with `bytes` for its chunks.
+struct Rank {
+    me: u32,
+    places: Places,
+    pace: Pace,
+    bytes: Bytes,
+}
+
+impl Rank {
+    fn of(segment: &'static Segment, offset: usize, ranks: u32, me: u32, bytes: &Bytes) -> Self {
+        let places = Places::attach(segment, offset, ranks).expect("places");
+        Self { me, places, pace: Pace::default(), bytes: bytes.clone() }
+    }
+
+    fn place(rank: u32, step: u64) -> usize {
+        (u64::from(rank) * DEPTH + step % DEPTH) as usize
+    }
+
+    fn publish(&mut self, step: u64, value: u64) {
+        let wait = |look: &dyn Fn() -> Option<u64>| -> Result<u64, ()> { Ok(until(look)) };
+        self.pace.acquire(&self.places, self.me, step, wait).expect("no failure");
+        self.bytes.write(Self::place(self.me, step), value);
+        let line = self.places.line(self.me, step);
+        line.set_note(value);
+        line.publish(step, 1, value);
+    }
+
+    fn read(&self, step: u64, rank: u32) -> u64 {
+        let line = self.places.line(rank, step);
+        let (_, length) = until(&|| line.published(step));
+        let value = self.bytes.read(Self::place(rank, step));
+        assert_eq!((line.note(), length), (value, value));
+        value
+    }
+}
+
+fn until<T>(look: &dyn Fn() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        spin_hint();
+    }
+}
+
+fn run(ranks: u32, preemptions: usize, body: impl Fn(Rank) + Copy + Send + Sync + 'static) {
+    check(preemptions, move || {
+        let shared = Shared::new(ranks);
+        let bytes = Bytes::new((u64::from(ranks) * DEPTH) as usize);
+        let offset = Places::create(shared.segment(), ranks).expect("lines");
+        let rank = |me| Rank::of(shared.segment(), offset, ranks, me, &bytes);
+        let others: Vec<_> = (1..ranks)
+            .map(|me| {
+                let rank = rank(me);
+                thread::spawn(move || body(rank))
+            })
+            .collect();
+        body(rank(0));
+        for other in others {
+            other.join().expect("thread");
+        }
+    });
+}
+
+/// One writes, the others read: the writer may be DEPTH (2 in a model) steps ahead.
+fn broadcast(mut rank: Rank, steps: u64) {
+    for step in 0..steps {
+        if rank.me == 0 {
+            rank.publish(step, step + 10);
+        } else {
+            assert_eq!(rank.read(step, 0), step + 10);
+        }
+        rank.places.set_done(rank.me, step + 1);
+    }
+}
+
+/// All write, all read.
+fn exchange(mut rank: Rank, steps: u64) {
+    for step in 0..steps {
+        rank.publish(step, u64::from(rank.me) + step * 10);
+        for other in (0..rank.places.ranks()).filter(|other| *other != rank.me) {
+            assert_eq!(rank.read(step, other), u64::from(other) + step * 10);
+        }
+        rank.places.set_done(rank.me, step + 1);
+        rank.pace.all_came_to(step);
+    }
+}
+
+#[test]
+fn what_is_read_is_of_the_same_step_though_the_writer_is_ahead() {
+    run(2, 3, |rank| broadcast(rank, 4));
+}
+
+#[test]
+fn two_readers_hold_the_writer_back() {
+    run(3, 2, |rank| broadcast(rank, 3));
+}
+
+#[test]
+fn who_saw_everybody_may_write_without_asking() {
+    run(2, 3, |rank| exchange(rank, 4));
+    run(3, 2, |rank| exchange(rank, 3));
+}
+
+/// After an exchange the shortcut must not carry over to a broadcast's reader that is behind.
+#[test]
+fn a_broadcast_may_follow_an_exchange() {
+    run(2, 3, |mut rank| {
+        rank.publish(0, 5);
+        let other = 1 - rank.me;
+        assert_eq!(rank.read(0, other), 5);
+        rank.places.set_done(rank.me, 1);
+        rank.pace.all_came_to(0);
+        for step in 1..4 {
+            if rank.me == 0 {
+                rank.publish(step, step);
+            } else {
+                assert_eq!(rank.read(step, 0), step);
+            }
+            rank.places.set_done(rank.me, step + 1);
+        }
+    });
+}
+
+#[test]
+fn all_find_the_same_chunks_and_the_last_gives_all_memory_back() {
+    check(3, || {
+        let shared = Shared::new(2);
+        let segment = shared.segment();
+        let offset = Places::create(segment, 2).expect("lines");
+        let body = move || {
+            let places = Places::attach(segment, offset, 2).expect("places");
+            let chunks = Chunks::of(&places).expect("memory");
+            segment.use_piece(chunks.offset());
+            segment.use_piece(offset);
+            let found = chunks.offset();
+            places.leave();
+            found
+        };
+        let other = thread::spawn(body);
+        let mine = body();
+        assert_eq!(other.join().expect("thread"), mine);
+        assert_eq!(segment.pieces_in_use(), 0);
+    });
+}
