@@ -12,8 +12,6 @@ Read when `mpi4py.MPI` is imported:
   is alone because the library belongs to another launcher.
 """
 
-from __future__ import annotations
-
 import sys
 
 __version__ = "4.1.2"

@@ -6,12 +6,9 @@ that soname that is in the process already, so another library than the built-in
 loading it first.
 """
 
-from __future__ import annotations
-
 import os
 import sys
-from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import ExtensionFileLoader
+from _frozen_importlib_external import ExtensionFileLoader, spec_from_file_location
 
 SONAME = "libmpi_abi.so.1"
 EXTENSION = "MPI.abi3.so"
@@ -28,7 +25,8 @@ def find(name, folder):
         library = f"{folder}/lib/{SONAME}"
     else:
         library = _load(wanted)
-    return ModuleSpec(name, _Loader(name, f"{folder}/{EXTENSION}", library), origin=f"{folder}/{EXTENSION}")
+    path = f"{folder}/{EXTENSION}"
+    return spec_from_file_location(name, path, loader=_Loader(name, path, library))
 
 
 class _Loader(ExtensionFileLoader):

@@ -4,8 +4,6 @@ A plain `python script.py` ends the job after an uncaught exception too. What th
 `sys.exit` with a status other than 0 does so as well, and the options below.
 """
 
-from __future__ import annotations
-
 import sys
 
 USAGE = """\

@@ -1,6 +1,6 @@
 //! Speed of the copy routine against the C library's, of packing against a plain loop, and of
 //! reductions, on this machine: `cargo run --release --package oxmpi-engine --example copy_speed`.
-//! The numbers in `copy.rs` and in docs/performance.md come from here.
+//! The numbers in `copy.rs` come from here.
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 

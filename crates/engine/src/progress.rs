@@ -49,6 +49,10 @@ fn hooks() -> Option<WaitHooks> {
 /// Looks in vain before a wait counts as one that blocks: about 5 us, the price of giving
 /// Python's lock up and taking it again ten times over.
 const BLOCK_AFTER: u32 = 100;
+/// The same for a rank that yields from the start, because there are more ranks than cores: other
+/// threads of the process wait at most so many turns, some 20 us, for Python's lock; nearly all
+/// waits of small collectives end before, and save 0.1 us each.
+const BLOCK_AFTER_YIELDS: u32 = 16;
 /// A sleep ends at the latest then, to look for signals that came just before it and for dead
 /// peers. Four wake-ups a second are below 0.1 % of a core.
 const NAP: Duration = Duration::from_millis(250);
@@ -69,7 +73,7 @@ impl Engine {
     }
 
     #[cold]
-    fn wake_own_threads(&self) {
+    pub(crate) fn wake_own_threads(&self) {
         if let Some(world) = &self.world {
             world.segment.rank_page(self.me).wake();
         }
@@ -162,7 +166,9 @@ fn wait_long<T>(
             }
             Step::Yield => {
                 drop(guard);
-                blocked.enter();
+                if backoff.yields() > BLOCK_AFTER_YIELDS {
+                    blocked.enter();
+                }
                 std::thread::yield_now();
             }
             Step::Sleep => {

@@ -1,5 +1,5 @@
 //! `MPI.Errhandler`: error handlers. Chapter 9.3 of the standard. Those written in Python are made
-//! in `callback.rs`.
+//! in `callback/errhandler.rs`.
 
 use crate::call::mpi;
 use crate::handle::{Handle, handle_class};
@@ -19,6 +19,7 @@ impl Errhandler {
     fn Free(&self, py: Python<'_>) -> PyResult<()> {
         let mut raw = self.raw();
         mpi!(py, MPI_Errhandler_free(&raw mut raw))?;
+        crate::callback::errhandler::freed(self, self.raw());
         self.slot().set(MPI_ERRHANDLER_NULL);
         Ok(())
     }

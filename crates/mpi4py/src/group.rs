@@ -190,3 +190,16 @@ impl Group {
         crate::init::free_quietly(self, crate::handle::RawHandle::is_predefined, || self.Free(py))
     }
 }
+
+/// A number that a group tells about itself; the group is freed.
+pub(crate) fn of(
+    py: Python<'_>,
+    group: Py<Group>,
+    ask: impl FnOnce(abi::Group, *mut c_int) -> PyResult<()>,
+) -> PyResult<c_int> {
+    let mut number = MPI_UNDEFINED;
+    let done = ask(group.get().raw(), &raw mut number);
+    group.get().Free(py)?;
+    done?;
+    Ok(number)
+}

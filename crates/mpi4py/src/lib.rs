@@ -17,6 +17,7 @@ mod callback;
 mod comm;
 mod constants;
 mod datatype;
+mod dynproc;
 mod environ;
 mod errhandler;
 mod error;
@@ -72,6 +73,7 @@ fn MPI(module: &Bound<'_, PyModule>) -> PyResult<()> {
     constants::register(module)?;
     datatype::code::register_codes(module)?;
     environ::register(module)?;
+    dynproc::register(module)?;
     pickle::register(module)?;
     callback::register(module)?;
     init::register(module)?;

@@ -6,7 +6,7 @@ use crate::handle::{H, Handle};
 use crate::message::Message;
 use crate::request::Request;
 use crate::status::Status;
-use mpi_abi::consts::{MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_MESSAGE_NO_PROC, MPI_MESSAGE_NULL};
+use mpi_abi::consts::{MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_MESSAGE_NULL};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::c_int;
@@ -61,7 +61,7 @@ impl Message {
     fn irecv(&self, py: Python<'_>) -> PyResult<Py<Request>> {
         let raw = self.raw();
         let request = irecv::start_matched(py, raw, &objects::probed(raw)?)?;
-        self.slot().set(if raw == MPI_MESSAGE_NO_PROC { raw } else { MPI_MESSAGE_NULL });
+        self.slot().set(MPI_MESSAGE_NULL);
         Ok(request)
     }
 }

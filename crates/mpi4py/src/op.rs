@@ -1,5 +1,5 @@
 //! `MPI.Op`: reductions. Chapter 6.9 of the standard. The predefined ones can be called on Python
-//! values; those written in Python are made in `callback.rs`.
+//! values; those written in Python are made in `callback/op.rs`.
 
 use crate::buffer::{Access, spec};
 use crate::call::{mpi, mpi_wait};
@@ -13,7 +13,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 handle_class! { "Reduction operation.", Op, MPI_OP_NULL, argument = op, MPI_Op_toint, MPI_Op_fromint }
-handle_class! { @reduce Op }
 
 /// A predefined operation on two Python values; `None` if the handle is none of those.
 pub(crate) fn apply<'py>(
@@ -76,6 +75,7 @@ fn with_place<'py>(x: &Bound<'py, PyAny>, y: &Bound<'py, PyAny>, better: Compare
 impl Op {
     fn __call__<'py>(&self, x: &Bound<'py, PyAny>, y: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         apply(self.raw(), x, y)
+            .or_else(|| crate::callback::op::apply(self.raw(), x, y))
             .unwrap_or_else(|| Err(PyValueError::new_err("the operation cannot be called on Python values")))
     }
 
@@ -85,6 +85,7 @@ impl Op {
     fn Free(&self, py: Python<'_>) -> PyResult<()> {
         let mut raw = self.raw();
         mpi!(py, MPI_Op_free(&raw mut raw))?;
+        crate::callback::op::freed(self, self.raw());
         self.slot().set(raw);
         Ok(())
     }

@@ -477,6 +477,23 @@ impl Encoded {
         }
     }
 
+    /// A copy in one piece, in memory for receiving.
+    pub(crate) fn copy(&self, py: Python<'_>) -> PyResult<Block> {
+        let block = Block::new(py, self.size())?;
+        self.copy_to(block.addr().cast());
+        Ok(block)
+    }
+
+    /// Copies all pieces to where there is room for them.
+    pub(crate) fn copy_to(&self, mut to: *mut u8) {
+        for (addr, length) in self.pieces() {
+            let length = usize::try_from(length).unwrap_or(0);
+            // SAFETY: the caller made room for `size` bytes; the pieces are memory that `self` keeps.
+            unsafe { std::ptr::copy_nonoverlapping(std::ptr::with_exposed_provenance(addr), to, length) };
+            to = to.wrapping_add(length);
+        }
+    }
+
     pub(crate) fn wire(&self, py: Python<'_>) -> PyResult<Wire> {
         match &self.parts {
             None => {
@@ -588,6 +605,9 @@ fn decode<'py>(
 ) -> PyResult<Py<PyAny>> {
     if bytes.starts_with(&MAGIC) {
         return decode_parts(py, bytes, part);
+    }
+    if bytes.is_empty() {
+        return Ok(py.None());
     }
     let data = part(0, bytes.len())?;
     let custom = instance(py)?.state().loads.as_ref().map(|loads| loads.clone_ref(py));

@@ -159,14 +159,16 @@ impl RankPage {
     /// Says that a thread is about to sleep. The caller looks once more for work afterwards, and
     /// only then calls [`crate::os::futex::wait`] on `sleep` with 1.
     pub fn fall_asleep(&self) {
-        self.sleep.0.store(1, Ordering::Relaxed);
+        // A swap, as are all changes of the word: loom does not know that a plain store can not come
+        // between somebody's swap and the value that it replaced.
+        self.sleep.0.swap(1, Ordering::Relaxed);
         // SYNC sleep: store-load ordering needs SeqCst; see `wake`.
         crate::sync::fence(Ordering::SeqCst);
     }
 
     /// Says that nobody sleeps any more, or waits for anything.
     pub fn awake(&self) {
-        self.sleep.0.store(0, Ordering::Relaxed);
+        self.sleep.0.swap(0, Ordering::Relaxed);
         self.waiting.0.call.store(0, Ordering::Relaxed);
     }
 

@@ -115,6 +115,12 @@ impl Backoff {
         self.looks
     }
 
+    /// Yields made so far in this wait.
+    #[inline]
+    pub fn yields(&self) -> u32 {
+        self.looks.saturating_sub(self.policy.spins)
+    }
+
     /// How the wait ended, to learn from: whether the answer came while spinning.
     #[inline]
     pub fn spun(&self) -> bool {

@@ -3,13 +3,15 @@
 //! - [`text`]: rules about the sources that no compiler knows (pairs of SYNC comments, file sizes)
 //! - [`crates`]: which crate may use which, and that every dependency is written down
 //! - [`symbols`]: what the built library exports
+//! - [`links`]: links between the documents
 
 mod crates;
+mod links;
 mod symbols;
 mod text;
 
 use crate::{Result, generate, out};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a step that did not fail has to say.
@@ -50,6 +52,7 @@ pub(crate) fn run(root: &Path, fix: bool) -> Result<()> {
             Box::new(|| text::sync_pairs(root)),
         ),
         ("file sizes", Box::new(|| text::long_files(root))),
+        ("links in documents", Box::new(|| links::resolve(root))),
         (
             "clippy",
             Box::new(move || {
@@ -65,6 +68,7 @@ pub(crate) fn run(root: &Path, fix: bool) -> Result<()> {
             }),
         ),
         ("exported symbols", Box::new(|| symbols::exported(root))),
+        ("loom", Box::new(|| loom(root))),
     ];
     let mut failed = Vec::new();
     for (name, step) in steps {
@@ -82,6 +86,19 @@ pub(crate) fn run(root: &Path, fix: bool) -> Result<()> {
     } else {
         Err(format!("check failed: {}", failed.join(", ")))
     }
+}
+
+/// The models of the lock-free parts (crates/shm/src/models). They have a target folder of their own: other
+/// flags would make everything else be built anew.
+fn loom(root: &Path) -> Result<Said> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    command(
+        Command::new(env!("CARGO"))
+            .current_dir(root)
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", root.join(target).join("loom"))
+            .args(["test", "--quiet", "--package", "oxmpi-shm", "--profile", "fast", "--lib", "models::"]),
+    )
 }
 
 /// Runs a command and gives its output back when it fails.

@@ -3,7 +3,7 @@
 //! a million repetitions cost as much as twenty. `--check` compares the hashes of sender and
 //! receiver; `Get_elements` uses the lengths.
 
-use super::basic::{Basic, Repr};
+use super::basic::Basic;
 
 /// Hashes are polynomials in this base...
 const BASE: u64 = 0x1f3d_5b79_a4c6_e80f;
@@ -39,12 +39,10 @@ impl Signature {
     /// No values.
     pub const EMPTY: Self = Self { elements: 0, external: 0, hash: 0, power: 1 };
 
-    /// One value. Types with the same representation count as the same: a `long` matches an `int64_t`.
+    /// One value. Types with the same representation count as the same: a `long` matches an `int64_t`,
+    /// a character a byte.
     pub fn of(basic: &Basic) -> Self {
-        let code = basic.repr as u64 + 1;
-        // Bytes and packed data are told apart from characters only by the strict checker.
-        let code = if basic.repr == Repr::Bytes1 { 0x100 } else { code };
-        Self { elements: 1, external: basic.external as u64, hash: code, power: BASE % PRIME }
+        Self { elements: 1, external: basic.external as u64, hash: basic.repr as u64 + 1, power: BASE % PRIME }
     }
 
     /// This sequence, then `next`.

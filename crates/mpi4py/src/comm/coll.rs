@@ -60,6 +60,8 @@ macro_rules! collectives {
     };
 }
 
+pub(super) use collectives;
+
 /// The operation, `SUM` if none is given.
 fn op_or_sum(op: Option<&H<Op>>) -> mpi_abi::Op {
     op.map_or(MPI_SUM, |op| op.0)

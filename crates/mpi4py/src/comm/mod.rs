@@ -10,16 +10,16 @@
 //! | `objects_coll` | collectives of objects |
 //! | `messages` | collectives: which buffers a rank needs, checked and described |
 //! | `coll` | collectives, blocking, nonblocking and persistent |
-//! | `attr` | attributes |
 //! | `inter` | what only intercommunicators have |
 //! | `topo` | process topologies |
+//! | `neighbor` | collectives with neighbours |
 
-mod attr;
 mod coll;
 mod inter;
 pub(crate) mod irecv;
 mod manage;
 mod messages;
+mod neighbor;
 pub(crate) mod objects;
 mod objects_coll;
 mod p2p;
@@ -115,7 +115,7 @@ fn plain_class<'py>(comm: &Bound<'py, Comm>) -> Bound<'py, PyType> {
 }
 
 /// The handle of an object of any of the classes.
-fn raw_of<T: pyo3::PyClass>(comm: &Bound<'_, T>) -> abi::Comm {
+pub(crate) fn raw_of<T: pyo3::PyClass>(comm: &Bound<'_, T>) -> abi::Comm {
     comm.as_any().cast::<Comm>().map_or(MPI_COMM_NULL, |comm| comm.get().raw())
 }
 

@@ -56,8 +56,7 @@ macro_rules! sends {
                 irecv::wait_and_serve(py, request, message)
             }
 
-            #[doc = concat!(stringify!($iname), "(self, obj: Any, dest: int, tag: int = 0) -> Request\n\n")]
-            #[doc = concat!("Nonblocking form of `", stringify!($name), "`.")]
+            #[doc = concat!(stringify!($iname), "(self, obj: Any, dest: int, tag: int = 0) -> Request\n\nNonblocking form of `", stringify!($name), "`.")]
             #[pyo3(signature = (obj, dest, tag = 0))]
             fn $iname(&self, obj: Object<'_, '_>, dest: c_int, tag: c_int) -> PyResult<Py<Request>> {
                 let (py, comm, mut request) = (obj.py(), self.raw(), MPI_REQUEST_NULL);
@@ -136,7 +135,11 @@ impl Comm {
         tag: c_int,
         status: Option<&Bound<'_, Status>>,
     ) -> PyResult<Py<PyAny>> {
-        check_hint(buf)?;
+        if let Some(buf) = buf.filter(|buf| !buf.is_none()) {
+            let text = c"recv() makes the memory it needs, the argument 'buf' is not used";
+            PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), text, 1)?;
+            check_hint(Some(buf))?;
+        }
         recv(py, self.raw(), source, tag, status)
     }
 

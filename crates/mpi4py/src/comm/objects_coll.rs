@@ -138,8 +138,8 @@ fn bcast(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> P
                 let (addr, count, datatype) = (wire.addr, wire.count, wire.datatype);
                 mpi_wait!(py, MPI_Bcast_c(addr, count, datatype, root, comm))?;
             }
-            // As in mpi4py the root has the object itself.
-            Ok(obj.clone().unbind())
+            // As on the other ranks: a copy. The root of an intercommunicator is not among those.
+            if root == MPI_ROOT { Ok(py.None()) } else { message.copy(py)?.decode(py, Origin::Collective) }
         }
     }
 }
@@ -200,14 +200,7 @@ impl Batch {
         let (places, total) = places(&self.sizes);
         let block = Block::new(py, total)?;
         for (message, &place) in self.messages.iter().zip(&places) {
-            let mut to = block.addr().cast::<u8>().wrapping_offset(place);
-            for (addr, length) in message.pieces() {
-                let length = usize::try_from(length)?;
-                // SAFETY: `places` made room for all pieces of all messages; the pieces are memory
-                // that the messages keep.
-                unsafe { std::ptr::copy_nonoverlapping(std::ptr::with_exposed_provenance(addr), to, length) };
-                to = to.wrapping_add(length);
-            }
+            message.copy_to(block.addr().cast::<u8>().wrapping_offset(place));
         }
         Ok((block, places))
     }

@@ -56,6 +56,9 @@ pub(crate) trait Pending: Send {
     /// The request is complete, and nobody wants the object.
     fn discard(self: Box<Self>) {}
 
+    /// For an operation of the program's own: its object.
+    fn give(&self, _object: Option<Py<PyAny>>) {}
+
     /// For a receive that may have no message yet.
     fn entry(&self) -> Option<&Arc<Entry>> {
         None
@@ -117,6 +120,15 @@ impl Request {
         }
     }
 
+    /// Hands the object of an operation of the program's own over.
+    pub(crate) fn give_result(&self, object: Option<Py<PyAny>>) {
+        match &*self.owner() {
+            Owner::Object(operation) => operation.give(object),
+            Owner::Shared(original) => original.get().give_result(object),
+            _ => {}
+        }
+    }
+
     /// After a call that may have completed the request.
     pub(crate) fn update(&self, raw: abi::Request) {
         self.slot.set(raw);
@@ -150,6 +162,9 @@ impl Request {
     #[pyo3(signature = (status = None))]
     pub(crate) fn Wait(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
         objects::settle(py, self)?;
+        if let Some(result) = objects::over_into(py, self, status) {
+            return result.map(|_| true);
+        }
         let mut raw = self.raw();
         let mut out = Out::new(status);
         let pointer = out.pointer();
@@ -167,6 +182,9 @@ impl Request {
     pub(crate) fn Test(&self, py: Python<'_>, status: Option<&Bound<'_, Status>>) -> PyResult<bool> {
         if objects::is_waiting(py, self)? {
             return Ok(false);
+        }
+        if let Some(result) = objects::over_into(py, self, status) {
+            return result.map(|_| true);
         }
         let (mut raw, mut flag) = (self.raw(), 0);
         let mut out = Out::new(status);
@@ -213,11 +231,14 @@ impl Request {
         if objects::free(py, self)? {
             return Ok(());
         }
-        let (mut raw, before) = (self.raw(), self.raw());
+        let mut raw = self.raw();
+        let over = orphans::is_over(raw);
         mpi_wait!(py, MPI_Request_free(&raw mut raw))?;
         self.slot.set(raw);
         let owner = self.take_owner();
-        orphans::freed(before, owner);
+        if !over {
+            orphans::lost(owner);
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::comm::irecv::{self, Entry};
 use crate::handle::Handle;
 use crate::status::Status;
 use mpi_abi as abi;
-use mpi_abi::consts::{MPI_REQUEST_NULL, MPI_UNDEFINED};
+use mpi_abi::consts::{MPI_REQUEST_NULL, MPI_STATUS_IGNORE, MPI_UNDEFINED};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::c_int;
@@ -49,6 +49,21 @@ pub(super) fn settle(py: Python<'_>, request: &Request) -> PyResult<()> {
             irecv::wait_for(py, &entry)?;
         }
         sync(request);
+    }
+    serve_until_over(py, request.raw())
+}
+
+/// While other receives have no message, the end of an operation is not waited for in MPI: the other
+/// side may be waiting for one of them to be matched.
+fn serve_until_over(py: Python<'_>, raw: abi::Request) -> PyResult<()> {
+    let (mut flag, mut round) = (0, 0);
+    while irecv::any() {
+        irecv::serve(py)?;
+        mpi!(py, MPI_Request_get_status(raw, &raw mut flag, MPI_STATUS_IGNORE))?;
+        if flag != 0 {
+            break;
+        }
+        irecv::pause(py, &mut round)?;
     }
     Ok(())
 }
@@ -116,6 +131,18 @@ fn over(py: Python<'_>, request: &Request, status: &mut abi::Status) -> Option<P
     };
     request.slot().set(MPI_REQUEST_NULL);
     drop(request.take_owner());
+    Some(result)
+}
+
+/// As `over`, with the status put into the object.
+pub(super) fn over_into(
+    py: Python<'_>,
+    request: &Request,
+    out: Option<&Bound<'_, Status>>,
+) -> Option<PyResult<Py<PyAny>>> {
+    let mut status = abi::Status::empty();
+    let result = over(py, request, &mut status)?;
+    store(out, &status);
     Some(result)
 }
 
@@ -236,7 +263,7 @@ fn some(py: Python<'_>, requests: List<'_, '_>, out: Option<List<'_, '_>>, wait:
         let (mut statuses, mut indices) = (many.statuses(), vec![MPI_UNDEFINED; many.set.raws.len()]);
         let (count, pointer, mut found) = (many.set.count, many.set.pointer(), MPI_UNDEFINED);
         let (places, status) = (indices.as_mut_ptr(), statuses.as_mut_ptr());
-        let done = if wait && many.waiting == 0 {
+        let done = if wait && many.waiting == 0 && !irecv::any() {
             mpi_wait!(py, MPI_Waitsome(count, pointer, &raw mut found, places, status))
         } else {
             mpi_wait!(py, MPI_Testsome(count, pointer, &raw mut found, places, status))
@@ -341,7 +368,7 @@ impl Request {
         let (py, mut round) = (cls.py(), 0);
         loop {
             let mut many = Many::new(py, requests)?;
-            if many.waiting == 0 && many.set.raws.iter().any(|&raw| raw != MPI_REQUEST_NULL) {
+            if !irecv::any() && many.set.raws.iter().any(|&raw| raw != MPI_REQUEST_NULL) {
                 let (mut index, mut found) = (MPI_UNDEFINED, abi::Status::empty());
                 let (count, pointer) = (many.set.count, many.set.pointer());
                 if let Err(error) = mpi_wait!(py, MPI_Waitany(count, pointer, &raw mut index, &raw mut found)) {

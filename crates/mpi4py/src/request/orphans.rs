@@ -29,14 +29,14 @@ pub(super) fn adopt(request: abi::Request, owner: Owner) {
     drop(over);
 }
 
-/// After `MPI_Request_free`: whether the operation is over cannot be known.
-pub(super) fn freed(request: abi::Request, owner: Owner) {
-    if request != MPI_REQUEST_NULL && !matches!(owner, Owner::None) {
-        std::mem::forget(owner);
-    }
+/// After `MPI_Request_free` on an operation that was under way: nobody can tell when it is over, so
+/// its memory stays for ever.
+pub(super) fn lost(owner: Owner) {
+    std::mem::forget(owner);
 }
 
-fn is_over(request: abi::Request) -> bool {
+/// Whether the operation is over, or not started (a persistent request).
+pub(super) fn is_over(request: abi::Request) -> bool {
     let mut flag = 0;
     // SAFETY: MPI is active; the handle is a value that the library checks; `flag` is a local.
     unsafe { ffi::MPI_Request_get_status(request, &raw mut flag, MPI_STATUS_IGNORE) != MPI_SUCCESS || flag != 0 }

@@ -21,6 +21,7 @@ pub(super) fn try_take(segment: &Segment, rank: u32) -> Result<std::result::Resu
 
 /// Takes a seat that nobody else can want, or that was kept for this process.
 pub(super) fn take(segment: &Segment, rank: u32) -> Result<()> {
+    // SYNC seat-owner: as above.
     segment.rank_page(rank).identity.0.pid.store(own_pid(), Ordering::Release);
     settle(segment, rank)
 }

@@ -19,8 +19,11 @@ mod ring;
 mod sleep;
 
 use crate::Segment;
+use crate::lock::Lock;
+use crate::sleep::{Nap, Sleepers, nap};
 use loom::model::Builder;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs `model` in every order with at most `preemptions` switches away from a thread that could
 /// go on; LOOM_MAX_PREEMPTIONS says otherwise.
@@ -72,5 +75,27 @@ impl Bytes {
     fn read(&self, place: usize) -> u64 {
         // SAFETY: as above.
         self.0[place].with(|bytes| unsafe { *bytes })
+    }
+}
+
+/// What lies behind the lock of a process here.
+struct Own(Sleepers);
+
+impl AsMut<Sleepers> for Own {
+    fn as_mut(&mut self) -> &mut Sleepers {
+        &mut self.0
+    }
+}
+
+/// Waits, asleep, as `rank`.
+fn until<T>(segment: &'static Segment, rank: u32, mut look: impl FnMut() -> Option<T>) -> T {
+    let lock = Lock::new(Own(Sleepers::default()));
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        if let Nap::Found(found) = nap(lock.lock(), segment.rank_page(rank), Duration::MAX, |_| look()) {
+            return found;
+        }
     }
 }

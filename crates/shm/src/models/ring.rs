@@ -6,14 +6,10 @@
 //! - `open` publishes the ring's place or the contact with `Relaxed`, or `attach` reads it so,
 //! - `advance` never says that cells were given back (nobody wakes the producer: a deadlock).
 
-use super::{Bytes, Shared, check};
-use crate::Segment;
-use crate::lock::Lock;
+use super::{Bytes, Shared, check, until};
 use crate::ring::{DataRing, Inbox, Piece, Receiver, Sender, open};
-use crate::sleep::{Nap, Sleepers, nap};
 use crate::sync::spin_hint;
 use loom::thread;
-use std::time::Duration;
 
 /// More than the cells of a ring (4 in a model), so that all of it is used again.
 const MESSAGES: u64 = 6;
@@ -133,28 +129,6 @@ fn pieces_of_the_data_ring_are_whole_and_never_overlap() {
     });
 }
 
-/// What lies behind the lock of a process here.
-struct Own(Sleepers);
-
-impl AsMut<Sleepers> for Own {
-    fn as_mut(&mut self) -> &mut Sleepers {
-        &mut self.0
-    }
-}
-
-/// Waits, asleep, as `rank`.
-fn until<T>(segment: &'static Segment, rank: u32, mut look: impl FnMut() -> Option<T>) -> T {
-    let lock = Lock::new(Own(Sleepers::default()));
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        if let Nap::Found(found) = nap(lock.lock(), segment.rank_page(rank), Duration::MAX, |_| look()) {
-            return found;
-        }
-    }
-}
-
 #[test]
 fn sleeping_sides_wake_each_other() {
     check(2, || {
@@ -165,7 +139,7 @@ fn sleeping_sides_wake_each_other() {
             for number in 1..=MESSAGES {
                 until(segment, 0, || sender.slot().map(drop));
                 send(&mut sender, &[number], || unreachable!("there was room"));
-                segment.rank_page(1).wake();
+                segment.rank_page(1).wake_after_fence();
             }
         });
         for number in 1..=MESSAGES {
@@ -188,7 +162,7 @@ fn first_contacts_of_two_ranks_are_both_seen() {
             thread::spawn(move || {
                 let mut sender = open(segment, rank, 2).expect("ring");
                 send(&mut sender, &[u64::from(rank)], || unreachable!("an empty ring"));
-                segment.rank_page(2).wake();
+                segment.rank_page(2).wake_after_fence();
             })
         });
         let mut inbox = Inbox::new(segment, 2);
