@@ -101,23 +101,14 @@ impl Form<'_> {
     /// The parameters that this form has.
     pub(crate) fn params(&self) -> impl Iterator<Item = &Param> {
         let large = self.large;
-        self.function
-            .params
-            .iter()
-            .filter(move |p| large || !p.large_only)
+        self.function.params.iter().filter(move |p| large || !p.large_only)
     }
 }
 
 impl Function {
     /// The plain form and, where there is one, the `_c` form.
     pub(crate) fn forms(&self) -> impl Iterator<Item = Form<'_>> {
-        [false, true]
-            .into_iter()
-            .filter(|&l| !l || self.large)
-            .map(|large| Form {
-                function: self,
-                large,
-            })
+        [false, true].into_iter().filter(|&l| !l || self.large).map(|large| Form { function: self, large })
     }
 }
 
@@ -127,17 +118,13 @@ impl Api {
         let mut api = Api::default();
         let dir = root.join("api");
         lines(&dir.join("kinds.txt"), |_, line| api.kind(line))?;
-        lines(&dir.join("types.txt"), |section, line| {
-            api.type_line(section, line)
-        })?;
+        lines(&dir.join("types.txt"), |section, line| api.type_line(section, line))?;
         lines(&dir.join("functions.txt"), |section, line| {
             let function = api.function(section, line)?;
             api.functions.push(function);
             Ok(())
         })?;
-        lines(&dir.join("constants.txt"), |section, line| {
-            api.constant(section, line)
-        })?;
+        lines(&dir.join("constants.txt"), |section, line| api.constant(section, line))?;
         Ok(api)
     }
 
@@ -156,9 +143,7 @@ impl Api {
     }
 
     fn kind(&mut self, line: &str) -> Result<()> {
-        let mut columns = line
-            .split('|')
-            .map(|c| Some(c.trim().to_owned()).filter(|c| !c.is_empty()));
+        let mut columns = line.split('|').map(|c| Some(c.trim().to_owned()).filter(|c| !c.is_empty()));
         let (Some(Some(name)), Some(Some(c))) = (columns.next(), columns.next()) else {
             return Err("a kind needs a name and a C form".into());
         };
@@ -166,14 +151,7 @@ impl Api {
         if c_large.is_some() != wrapper.is_some() {
             return Err("a kind with two C forms needs a wrapper, and only such a kind".into());
         }
-        self.kinds.insert(
-            name,
-            Kind {
-                c,
-                c_large,
-                wrapper,
-            },
-        );
+        self.kinds.insert(name, Kind { c, c_large, wrapper });
         Ok(())
     }
 
@@ -217,11 +195,7 @@ impl Api {
                 if !self.kinds.contains_key(&kind) {
                     return Err(format!("unknown kind {kind}"));
                 }
-                Ok(Param {
-                    kind,
-                    name: name.to_owned(),
-                    large_only,
-                })
+                Ok(Param { kind, name: name.to_owned(), large_only })
             })
             .collect::<Result<Vec<_>>>()?;
         let mut function = Function {
@@ -308,18 +282,9 @@ mod tests {
     #[test]
     fn every_kind_is_used_and_every_constant_has_its_own_name() {
         let api = api();
-        let used: BTreeSet<&str> = api
-            .functions
-            .iter()
-            .chain(&api.callbacks)
-            .flat_map(|f| &f.params)
-            .map(|p| p.kind.as_str())
-            .collect();
-        let idle: Vec<_> = api
-            .kinds
-            .keys()
-            .filter(|k| !used.contains(k.as_str()))
-            .collect();
+        let used: BTreeSet<&str> =
+            api.functions.iter().chain(&api.callbacks).flat_map(|f| &f.params).map(|p| p.kind.as_str()).collect();
+        let idle: Vec<_> = api.kinds.keys().filter(|k| !used.contains(k.as_str())).collect();
         assert!(idle.is_empty(), "kinds that nothing uses: {idle:?}");
         let names: BTreeSet<&str> = api.constants.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names.len(), api.constants.len());
@@ -328,11 +293,7 @@ mod tests {
     #[test]
     fn a_twin_has_what_only_it_has() {
         let api = api();
-        let envelope = api
-            .functions
-            .iter()
-            .find(|f| f.name == "MPI_Type_get_envelope")
-            .expect("is there");
+        let envelope = api.functions.iter().find(|f| f.name == "MPI_Type_get_envelope").expect("is there");
         let lengths: Vec<usize> = envelope.forms().map(|f| f.params().count()).collect();
         assert_eq!(lengths, [5, 6]);
     }

@@ -21,10 +21,7 @@ pub(crate) fn run(root: &Path, missing: bool) -> Result<()> {
     for form in api.forms() {
         let name = &form.function.chapter;
         if chapters.last().is_none_or(|c| &c.name != name) {
-            chapters.push(Chapter {
-                name: name.clone(),
-                ..Chapter::default()
-            });
+            chapters.push(Chapter { name: name.clone(), ..Chapter::default() });
         }
         let Some(chapter) = chapters.last_mut() else {
             continue;
@@ -48,10 +45,7 @@ pub(crate) fn run(root: &Path, missing: bool) -> Result<()> {
 
 fn row(name: &str, all: usize, missing: usize) -> String {
     let done = all - missing;
-    format!(
-        "{name:<26}{done:>4} / {all:<4}{:>4} %",
-        done * 100 / all.max(1)
-    )
+    format!("{name:<26}{done:>4} / {all:<4}{:>4} %", done * 100 / all.max(1))
 }
 
 /// Names in indented lines of readable length.

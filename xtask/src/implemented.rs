@@ -29,13 +29,8 @@ impl Implemented {
             if path.extension().is_none_or(|e| e != "rs") {
                 continue;
             }
-            let module = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let text =
-                std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let module = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             let names: Vec<String> = text.lines().flat_map(|line| names(line, &known)).collect();
             if names.is_empty() {
                 continue;
@@ -43,21 +38,15 @@ impl Implemented {
             let line = format!("mod {module};");
             if !lib.lines().any(|l| l.trim().ends_with(&line)) {
                 let lost = names.len();
-                out::error(&format!(
-                    "note: crates/shim/src/lib.rs has no `{line}`, so its {lost} functions stay out"
-                ));
+                out::error(&format!("note: crates/shim/src/lib.rs has no `{line}`, so its {lost} functions stay out"));
                 continue;
             }
             for name in names {
                 if !known.contains(name.as_str()) {
-                    return Err(format!(
-                        "{name} ({module}.rs) is no function of api/functions.txt"
-                    ));
+                    return Err(format!("{name} ({module}.rs) is no function of api/functions.txt"));
                 }
                 if let Some(other) = found.insert(name.clone(), module.clone()) {
-                    return Err(format!(
-                        "{name} is implemented in {other}.rs and in {module}.rs"
-                    ));
+                    return Err(format!("{name} is implemented in {other}.rs and in {module}.rs"));
                 }
             }
         }
@@ -74,16 +63,9 @@ impl Implemented {
 fn names(line: &str, known: &BTreeSet<&str>) -> Vec<String> {
     if let Some(rest) = line.strip_prefix(HEAD) {
         let name = rest.split(['(', '<']).next().unwrap_or_default();
-        return if name.starts_with("MPI_") {
-            vec![name.to_owned()]
-        } else {
-            Vec::new()
-        };
+        return if name.starts_with("MPI_") { vec![name.to_owned()] } else { Vec::new() };
     }
-    let word = |w: &str| {
-        w.chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_\"".contains(c))
-    };
+    let word = |w: &str| w.chars().all(|c| c.is_ascii_alphanumeric() || "_\"".contains(c));
     let Some(words) = line.trim().strip_suffix(';') else {
         return Vec::new();
     };
@@ -91,11 +73,7 @@ fn names(line: &str, known: &BTreeSet<&str>) -> Vec<String> {
     if words.len() < 2 || !words.iter().all(|w| word(w)) || !known.contains(words[0]) {
         return Vec::new();
     }
-    words
-        .into_iter()
-        .filter(|w| known.contains(w))
-        .map(str::to_owned)
-        .collect()
+    words.into_iter().filter(|w| known.contains(w)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -105,25 +83,10 @@ mod tests {
     #[test]
     fn implementations_are_found_alone_and_in_macro_calls() {
         let known = BTreeSet::from(["MPI_Send", "MPI_Isend", "MPI_Wait"]);
-        assert_eq!(
-            names(
-                "pub(crate) unsafe fn MPI_Wait(request: *mut Request) {",
-                &known
-            ),
-            ["MPI_Wait"]
-        );
-        assert_eq!(
-            names("    MPI_Send MPI_Isend MPI_SUM Standard;", &known),
-            ["MPI_Send", "MPI_Isend"]
-        );
+        assert_eq!(names("pub(crate) unsafe fn MPI_Wait(request: *mut Request) {", &known), ["MPI_Wait"]);
+        assert_eq!(names("    MPI_Send MPI_Isend MPI_SUM Standard;", &known), ["MPI_Send", "MPI_Isend"]);
         assert_eq!(names("    MPI_Wait field \"name\";", &known), ["MPI_Wait"]);
-        for line in [
-            "    MPI_Send;",
-            "    use MPI_Send as x;",
-            "    MPI_SUM MPI_Send;",
-            "// MPI_Send",
-            "",
-        ] {
+        for line in ["    MPI_Send;", "    use MPI_Send as x;", "    MPI_SUM MPI_Send;", "// MPI_Send", ""] {
             assert!(names(line, &known).is_empty(), "{line}");
         }
     }

@@ -29,10 +29,7 @@ type Result<T> = std::result::Result<T, String>;
 
 /// The root of the repository.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// The command line, taken apart.
@@ -88,11 +85,7 @@ fn main() -> ExitCode {
 
 /// The only place that prints.
 mod out {
-    #![expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "a command-line program"
-    )]
+    #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
     pub(crate) fn line(text: &str) {
         println!("{text}");

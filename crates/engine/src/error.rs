@@ -21,10 +21,7 @@ impl Error {
     /// An error of `class` (`MPI_ERR_*`) that says `text`.
     #[cold]
     pub fn new(class: c_int, text: impl Into<String>) -> Self {
-        Self {
-            class,
-            text: text.into(),
-        }
+        Self { class, text: text.into() }
     }
 }
 

@@ -71,11 +71,7 @@ const GENERATIONS: u32 = 0x00ff_ffff;
 impl<T> HandleTable<T> {
     /// An empty table for objects of `kind`.
     pub const fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            slots: Vec::new(),
-            free: Vec::new(),
-        }
+        Self { kind, slots: Vec::new(), free: Vec::new() }
     }
 
     /// Stores `value` and gives its handle.
@@ -86,10 +82,7 @@ impl<T> HandleTable<T> {
             index
         } else {
             let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-            self.slots.push(Slot {
-                generation: 1,
-                value: Some(value),
-            });
+            self.slots.push(Slot { generation: 1, value: Some(value) });
             index
         };
         self.handle_of(index)
@@ -137,7 +130,11 @@ impl<T> HandleTable<T> {
     pub fn why_stale(&self, raw: usize) -> Stale {
         match Kind::of(raw) {
             Some(kind) if kind == self.kind => {
-                if (raw & 0xffff_ffff) < self.slots.len() { Stale::Freed } else { Stale::Unknown }
+                if (raw & 0xffff_ffff) < self.slots.len() {
+                    Stale::Freed
+                } else {
+                    Stale::Unknown
+                }
             }
             Some(kind) => Stale::OtherKind(kind),
             None => Stale::Unknown,

@@ -46,17 +46,13 @@ impl Payload {
     pub unsafe fn new(base: *mut u8, count: usize, kind: &Arc<Type>) -> Self {
         match kind.contiguous_run(count) {
             Some((offset, len)) => Self::Run { base: base.wrapping_offset(offset), len },
-            None => Self::Typed(Box::new(Typed {
-                base,
-                count,
-                kind: Arc::clone(kind),
-                len: kind.size() * count,
-            })),
+            None => Self::Typed(Box::new(Typed { base, count, kind: Arc::clone(kind), len: kind.size() * count })),
         }
     }
 
     /// Bytes of the message.
     #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a message without bytes is a message like any other")]
     pub fn len(&self) -> usize {
         match self {
             Self::Run { len, .. } => *len,

@@ -205,11 +205,7 @@ enum Last<T> {
     Failed,
 }
 
-fn sleep<T>(
-    e: Guard<'static, Engine>,
-    what: Waiting,
-    ready: &mut dyn FnMut(&mut Engine) -> Option<T>,
-) -> Nap<Last<T>> {
+fn sleep<T>(e: Guard<'static, Engine>, what: Waiting, ready: &mut dyn FnMut(&mut Engine) -> Option<T>) -> Nap<Last<T>> {
     let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Woken };
     let page = segment.rank_page(e.me);
     sleep::nap(e, page, NAP, |e| {
@@ -226,11 +222,14 @@ fn sleep<T>(
     })
 }
 
+/// Whether the language layer wants to give up because of a signal.
+pub(crate) fn interrupted() -> bool {
+    hooks().and_then(|h| h.signals).is_some_and(|signals| signals() != 0)
+}
+
 /// A sleep ended without news: signals? a dead peer?
 fn disturbed() -> Result<()> {
-    if let Some(signals) = hooks().and_then(|h| h.signals)
-        && signals() != 0
-    {
+    if interrupted() {
         return Err(Error::new(MPI_ERR_OTHER, "interrupted"));
     }
     let e = lock();

@@ -21,19 +21,11 @@ pub struct Status {
 
 impl Status {
     /// The empty status: of inactive requests and of sends.
-    pub const EMPTY: Self = Self {
-        source: MPI_ANY_SOURCE,
-        tag: MPI_ANY_TAG,
-        error: MPI_SUCCESS,
-        bytes: 0,
-        cancelled: false,
-    };
+    pub const EMPTY: Self =
+        Self { source: MPI_ANY_SOURCE, tag: MPI_ANY_TAG, error: MPI_SUCCESS, bytes: 0, cancelled: false };
 
     /// What a receive from, or a probe of, `MPI_PROC_NULL` reports.
-    pub const PROC_NULL: Self = Self {
-        source: MPI_PROC_NULL,
-        ..Self::EMPTY
-    };
+    pub const PROC_NULL: Self = Self { source: MPI_PROC_NULL, ..Self::EMPTY };
 }
 
 /// A call that can wait. The numbers stand on the status page; mpiexec turns them into names.
@@ -81,10 +73,41 @@ impl Call {
     /// The name of the call with this number on a status page.
     pub fn name_of(number: u32) -> &'static str {
         const NAMES: [&str; 35] = [
-            "no call", "Send", "Ssend", "Bsend", "Rsend", "Recv", "Sendrecv", "Probe", "Mprobe", "Mrecv", "Wait",
-            "Waitall", "Waitany", "Waitsome", "Barrier", "Bcast", "Reduce", "Allreduce", "Scatter", "Scatterv",
-            "Gather", "Gatherv", "Allgather", "Allgatherv", "Alltoall", "Alltoallv", "Alltoallw", "Reduce_scatter",
-            "Reduce_scatter_block", "Scan", "Exscan", "communicator creation", "Buffer_detach", "Finalize", "Init",
+            "no call",
+            "Send",
+            "Ssend",
+            "Bsend",
+            "Rsend",
+            "Recv",
+            "Sendrecv",
+            "Probe",
+            "Mprobe",
+            "Mrecv",
+            "Wait",
+            "Waitall",
+            "Waitany",
+            "Waitsome",
+            "Barrier",
+            "Bcast",
+            "Reduce",
+            "Allreduce",
+            "Scatter",
+            "Scatterv",
+            "Gather",
+            "Gatherv",
+            "Allgather",
+            "Allgatherv",
+            "Alltoall",
+            "Alltoallv",
+            "Alltoallw",
+            "Reduce_scatter",
+            "Reduce_scatter_block",
+            "Scan",
+            "Exscan",
+            "communicator creation",
+            "Buffer_detach",
+            "Finalize",
+            "Init",
         ];
         NAMES.get(number as usize).copied().unwrap_or("an unknown call")
     }

@@ -106,7 +106,8 @@ pub fn init(required: c_int) -> Result<c_int> {
 }
 
 fn join() -> Result<()> {
-    let job = job::join().map_err(|e| Error::new(MPI_ERR_OTHER, e.text))?;
+    // Ctrl-C works also while the ranks of another launcher wait for each other.
+    let job = job::join_unless(&mut crate::progress::interrupted).map_err(|e| Error::new(MPI_ERR_OTHER, e.text))?;
     // The mapping and the seat belong to the process: they end with it.
     let job: &'static Job = Box::leak(Box::new(job));
     let segment = &job.segment;
@@ -209,7 +210,7 @@ impl Engine {
 pub fn set_uncaught() {
     with(|e| {
         if let Some(world) = &e.world {
-            world.segment.rank_page(e.me).identity.0.uncaught.store(1, Ordering::Relaxed);
+            shm::liveness::note_uncaught(world.segment, e.me);
         }
     });
 }

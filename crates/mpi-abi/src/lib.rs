@@ -17,9 +17,8 @@ pub mod ffi;
 mod names;
 
 pub use handle::{
-    Comm, Datatype, Errhandler, File, Group, Info, Message, Op, Request, Session, TCbSafety,
-    TCvarHandle, TEnum, TEventInstance, TEventRegistration, TPvarHandle, TPvarSession,
-    TSourceOrder, Win,
+    Comm, Datatype, Errhandler, File, Group, Info, Message, Op, Request, Session, TCbSafety, TCvarHandle, TEnum,
+    TEventInstance, TEventRegistration, TPvarHandle, TPvarSession, TSourceOrder, Win,
 };
 pub use names::FUNCTION_NAMES;
 pub use status::Status;

@@ -23,12 +23,7 @@ impl Status {
     /// The empty status of the standard (section 3.7.3): any source, any tag, success, zero elements.
     #[must_use]
     pub const fn empty() -> Self {
-        Self {
-            MPI_SOURCE: MPI_ANY_SOURCE,
-            MPI_TAG: MPI_ANY_TAG,
-            MPI_ERROR: MPI_SUCCESS,
-            MPI_internal: [0; 5],
-        }
+        Self { MPI_SOURCE: MPI_ANY_SOURCE, MPI_TAG: MPI_ANY_TAG, MPI_ERROR: MPI_SUCCESS, MPI_internal: [0; 5] }
     }
 }
 

@@ -179,6 +179,7 @@ extern "C" fn at_exit() {
         // SAFETY: MPI is active. Ends the job: the other ranks wait for one that failed.
         unsafe { ffi::MPI_Abort(MPI_COMM_WORLD, status) };
     } else if FINALIZE.load(Ordering::Relaxed) {
+        crate::comm::irecv::end();
         // SAFETY: MPI is active, and this is the thread that ends the interpreter.
         unsafe { ffi::MPI_Finalize() };
     }
@@ -224,6 +225,9 @@ fn Init_thread(py: Python<'_>, required: c_int) -> PyResult<c_int> {
 /// End MPI.
 #[pyfunction]
 fn Finalize(py: Python<'_>) -> PyResult<()> {
+    if is_active() {
+        crate::comm::irecv::end();
+    }
     mpi_wait!(py, MPI_Finalize())
 }
 

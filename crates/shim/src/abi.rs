@@ -10,8 +10,8 @@ use engine::datatype::Basic;
 use engine::info::{self, Info as Pairs};
 use engine::{Error, Result, with};
 use mpi_abi::consts::{
-    MPI_ABI_SUBVERSION, MPI_ABI_VERSION, MPI_DOUBLE_PRECISION, MPI_ERR_ABI, MPI_ERR_ARG,
-    MPI_ERR_INFO_VALUE, MPI_INFO_NULL, MPI_INTEGER, MPI_LOGICAL, MPI_REAL,
+    MPI_ABI_SUBVERSION, MPI_ABI_VERSION, MPI_DOUBLE_PRECISION, MPI_ERR_ABI, MPI_ERR_ARG, MPI_ERR_INFO_VALUE,
+    MPI_INFO_NULL, MPI_INTEGER, MPI_LOGICAL, MPI_REAL,
 };
 use mpi_abi::{Aint, Count, Datatype, Info, Offset};
 use std::ffi::{c_int, c_void};
@@ -41,27 +41,16 @@ struct Booleans {
     no: [u8; WIDEST_LOGICAL],
 }
 
-static FORTRAN: Mutex<Fortran> = Mutex::new(Fortran {
-    info: None,
-    booleans: None,
-});
+static FORTRAN: Mutex<Fortran> = Mutex::new(Fortran { info: None, booleans: None });
 
 fn fortran() -> MutexGuard<'static, Fortran> {
     // Each part is set by one assignment, so it is whole even after a panic.
     FORTRAN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) unsafe fn MPI_Abi_get_version(
-    abi_major: *mut c_int,
-    abi_minor: *mut c_int,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Abi_get_version(abi_major: *mut c_int, abi_minor: *mut c_int) -> Result<()> {
     // SAFETY: the C caller's word for both addresses.
-    let (major, minor) = unsafe {
-        (
-            Out::new(abi_major, "abi_major")?,
-            Out::new(abi_minor, "abi_minor")?,
-        )
-    };
+    let (major, minor) = unsafe { (Out::new(abi_major, "abi_major")?, Out::new(abi_minor, "abi_minor")?) };
     major.set(MPI_ABI_VERSION);
     minor.set(MPI_ABI_SUBVERSION);
     Ok(())
@@ -82,9 +71,7 @@ pub(crate) unsafe fn MPI_Abi_get_fortran_info(info: *mut Info) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let info = unsafe { Out::new(info, "info") }?;
     let known = fortran().info.clone();
-    info.set(known.map_or(MPI_INFO_NULL, |pairs| {
-        with(|e| info::create(&mut e.objects, pairs))
-    }));
+    info.set(known.map_or(MPI_INFO_NULL, |pairs| with(|e| info::create(&mut e.objects, pairs))));
     Ok(())
 }
 
@@ -92,10 +79,7 @@ pub(crate) unsafe fn MPI_Abi_set_fortran_info(info: Info) -> Result<()> {
     let pairs = with(|e| info::get(&e.objects, info).cloned())?;
     let mut fortran = fortran();
     if fortran.info.is_some() {
-        return Err(Error::new(
-            MPI_ERR_ABI,
-            "the Fortran properties are set already",
-        ));
+        return Err(Error::new(MPI_ERR_ABI, "the Fortran properties are set already"));
     }
     for (key, datatype) in SIZES {
         let Some(text) = pairs.text(key) else {
@@ -105,15 +89,11 @@ pub(crate) unsafe fn MPI_Abi_set_fortran_info(info: Info) -> Result<()> {
         match text.trim().parse::<usize>() {
             Ok(size) if size == ours => {}
             Ok(size) => {
-                let text =
-                    format!("{key} is {size}, but this library has {ours} bytes for that type");
+                let text = format!("{key} is {size}, but this library has {ours} bytes for that type");
                 return Err(Error::new(MPI_ERR_ABI, text));
             }
             Err(_) => {
-                return Err(Error::new(
-                    MPI_ERR_INFO_VALUE,
-                    format!("{key} is \"{text}\", which is no size"),
-                ));
+                return Err(Error::new(MPI_ERR_INFO_VALUE, format!("{key} is \"{text}\", which is no size")));
             }
         }
     }
@@ -143,25 +123,14 @@ pub(crate) unsafe fn MPI_Abi_set_fortran_booleans(
     }
     let mut fortran = fortran();
     if fortran.booleans.is_some() {
-        return Err(Error::new(
-            MPI_ERR_ABI,
-            "the Fortran booleans are set already",
-        ));
+        return Err(Error::new(MPI_ERR_ABI, "the Fortran booleans are set already"));
     }
-    let mut booleans = Booleans {
-        size,
-        yes: [0; WIDEST_LOGICAL],
-        no: [0; WIDEST_LOGICAL],
-    };
+    let mut booleans = Booleans { size, yes: [0; WIDEST_LOGICAL], no: [0; WIDEST_LOGICAL] };
     // SAFETY: neither is null; each points to a LOGICAL of `size` bytes (the C caller's word), and
     // the arrays have at least as many (`logical_bytes`).
     unsafe {
-        logical_true
-            .cast::<u8>()
-            .copy_to_nonoverlapping(booleans.yes.as_mut_ptr(), size);
-        logical_false
-            .cast::<u8>()
-            .copy_to_nonoverlapping(booleans.no.as_mut_ptr(), size);
+        logical_true.cast::<u8>().copy_to_nonoverlapping(booleans.yes.as_mut_ptr(), size);
+        logical_false.cast::<u8>().copy_to_nonoverlapping(booleans.no.as_mut_ptr(), size);
     }
     fortran.booleans = Some(booleans);
     Ok(())
@@ -185,12 +154,8 @@ pub(crate) unsafe fn MPI_Abi_get_fortran_booleans(
     if let Some(booleans) = known {
         // SAFETY: as in `MPI_Abi_set_fortran_booleans`, the other way round.
         unsafe {
-            logical_true
-                .cast::<u8>()
-                .copy_from_nonoverlapping(booleans.yes.as_ptr(), size);
-            logical_false
-                .cast::<u8>()
-                .copy_from_nonoverlapping(booleans.no.as_ptr(), size);
+            logical_true.cast::<u8>().copy_from_nonoverlapping(booleans.yes.as_ptr(), size);
+            logical_false.cast::<u8>().copy_from_nonoverlapping(booleans.no.as_ptr(), size);
         }
     }
     is_set.set_flag(known.is_some());

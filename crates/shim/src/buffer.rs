@@ -86,4 +86,3 @@ pub(crate) unsafe fn MPI_Session_detach_buffer(
 pub(crate) unsafe fn MPI_Session_flush_buffer(session: Session) -> Result<()> {
     buffer::flush(of_session(session)?)
 }
-

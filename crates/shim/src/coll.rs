@@ -28,7 +28,9 @@ fn arg_or_in_place(address: *const c_void, count: Count, datatype: Datatype) -> 
 /// The standard forbids that both buffers are the same; MPI_IN_PLACE is for that.
 fn apart(send: Option<&Arg>, recv: &Arg) -> Result<()> {
     match send {
-        Some(send) if std::ptr::eq(send.base, recv.base) && send.count > 0 && recv.count > 0 && !send.base.is_null() => {
+        Some(send)
+            if std::ptr::eq(send.base, recv.base) && send.count > 0 && recv.count > 0 && !send.base.is_null() =>
+        {
             Err(Error::new(
                 MPI_ERR_BUFFER,
                 "the send buffer and the receive buffer are the same memory: give MPI_IN_PLACE as the send buffer \
@@ -253,8 +255,7 @@ pub(crate) unsafe fn MPI_Alltoallv(
     let n = place(comm)?.1;
     // SAFETY: the C caller's word for the arrays and buffers.
     unsafe {
-        let send =
-            if in_place(sendbuf) { None } else { Some(Owned::new(sendbuf, sendcounts, sdispls, sendtype, n)?) };
+        let send = if in_place(sendbuf) { None } else { Some(Owned::new(sendbuf, sendcounts, sdispls, sendtype, n)?) };
         let recv = Owned::new(recvbuf, recvcounts, rdispls, recvtype, n)?;
         coll::alltoallv(send.as_ref().map(Owned::blocks), recv.blocks(), comm)
     }

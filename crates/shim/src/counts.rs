@@ -7,8 +7,7 @@
 use engine::{Error, Result};
 use mpi_abi::consts::{MPI_ERR_VALUE_TOO_LARGE, MPI_UNDEFINED};
 use mpi_abi::ffi::{
-    MPI_Datarep_conversion_function, MPI_Datarep_conversion_function_c, MPI_User_function,
-    MPI_User_function_c,
+    MPI_Datarep_conversion_function, MPI_Datarep_conversion_function_c, MPI_User_function, MPI_User_function_c,
 };
 use mpi_abi::{Aint, Count};
 use std::ffi::c_int;
@@ -212,9 +211,7 @@ impl CountOut {
     /// As for [`set`](Self::set).
     pub(crate) unsafe fn try_set(self, value: Count) -> Result<()> {
         if self.is_int() && c_int::try_from(value).is_err() {
-            let text = format!(
-                "the value {value} is too large for an int: use the _c form of this function"
-            );
+            let text = format!("the value {value} is too large for an int: use the _c form of this function");
             return Err(Error::new(MPI_ERR_VALUE_TOO_LARGE, text));
         }
         // SAFETY: the promise of this function's caller.
@@ -311,12 +308,7 @@ mod tests {
     fn both_forms_of_an_array_read_the_same() {
         let (small, large) = ([1, -2, 3], [1i64, -2, 3]);
         // SAFETY: both arrays have three elements.
-        let (a, b) = unsafe {
-            (
-                Counts::from(small.as_ptr()).to_vec(3),
-                Counts::from(large.as_ptr()).to_vec(3),
-            )
-        };
+        let (a, b) = unsafe { (Counts::from(small.as_ptr()).to_vec(3), Counts::from(large.as_ptr()).to_vec(3)) };
         assert_eq!(a, [1, -2, 3]);
         assert_eq!(a, b);
     }
@@ -329,9 +321,7 @@ mod tests {
             CountOut::from(&raw mut small).set(1 << 31);
             CountOut::from(&raw mut large).set(1 << 31);
             assert_eq!((small, large), (MPI_UNDEFINED, 1 << 31));
-            let error = CountOut::from(&raw mut small)
-                .try_set(1 << 40)
-                .expect_err("no room");
+            let error = CountOut::from(&raw mut small).try_set(1 << 40).expect_err("no room");
             assert_eq!(error.class, MPI_ERR_VALUE_TOO_LARGE);
             assert!(error.text.contains("1099511627776"), "{}", error.text);
             CountOut::none().set(5);

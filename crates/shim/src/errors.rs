@@ -8,9 +8,7 @@ use crate::errhandler;
 use engine::Error;
 use engine::errhandler::Object;
 use engine::world::Phase;
-use mpi_abi::consts::{
-    MPI_ERR_INTERN, MPI_ERR_OTHER, MPI_ERR_UNSUPPORTED_OPERATION, MPI_T_ERR_NOT_SUPPORTED,
-};
+use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_OTHER, MPI_ERR_UNSUPPORTED_OPERATION, MPI_T_ERR_NOT_SUPPORTED};
 use mpi_abi::{Comm, File, Session, Win};
 use std::any::Any;
 use std::cell::Cell;
@@ -49,10 +47,7 @@ pub(crate) fn blame(object: Object, error: Error) -> Error {
 /// Calls the error handler and gives the code to return.
 #[cold]
 #[inline(never)]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "so that its end is off the common path too"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "so that its end is off the common path too")]
 pub(crate) fn raise(name: &'static str, object: Object, error: Error) -> c_int {
     errhandler::raise(name, BLAMED.take().unwrap_or(object), &error)
 }
@@ -60,10 +55,7 @@ pub(crate) fn raise(name: &'static str, object: Object, error: Error) -> c_int {
 /// The code of an error of the tools interface, which calls no handler (section 15.3.10).
 #[cold]
 #[inline(never)]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "so that its end is off the common path too"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "so that its end is off the common path too")]
 #[allow(dead_code, reason = "for the tools chapter")]
 pub(crate) fn tool_code(error: Error) -> c_int {
     error.class
@@ -73,16 +65,8 @@ pub(crate) fn tool_code(error: Error) -> c_int {
 #[cold]
 #[inline(never)]
 pub(crate) fn not_ready(name: &'static str) -> c_int {
-    let when = if engine::world::phase() == Phase::After {
-        "after MPI_Finalize"
-    } else {
-        "before MPI_Init"
-    };
-    raise(
-        name,
-        Object::Process,
-        Error::new(MPI_ERR_OTHER, format!("{name} was called {when}")),
-    )
+    let when = if engine::world::phase() == Phase::After { "after MPI_Finalize" } else { "before MPI_Init" };
+    raise(name, Object::Process, Error::new(MPI_ERR_OTHER, format!("{name} was called {when}")))
 }
 
 /// A function that has no implementation.
@@ -90,11 +74,7 @@ pub(crate) fn not_ready(name: &'static str) -> c_int {
 #[inline(never)]
 pub(crate) fn missing(name: &'static str, object: Object) -> c_int {
     let text = format!("{name} is not implemented in this version of oxmpi");
-    raise(
-        name,
-        object,
-        Error::new(MPI_ERR_UNSUPPORTED_OPERATION, text),
-    )
+    raise(name, object, Error::new(MPI_ERR_UNSUPPORTED_OPERATION, text))
 }
 
 /// A function of the tools interface that has no implementation.
@@ -111,18 +91,12 @@ pub(crate) fn panicked(name: &'static str, object: Object, panic: Box<dyn Any + 
 
 /// The error that stands for a panic.
 #[cold]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "so that its end is off the common path too"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "so that its end is off the common path too")]
 pub(crate) fn bug(name: &'static str, panic: Box<dyn Any + Send>) -> Error {
     let said = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    Error::new(
-        MPI_ERR_INTERN,
-        format!("{name} failed by a bug in oxmpi: {said}"),
-    )
+    Error::new(MPI_ERR_INTERN, format!("{name} failed by a bug in oxmpi: {said}"))
 }

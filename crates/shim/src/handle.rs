@@ -6,8 +6,7 @@
 //! very same handle and one that was freed meanwhile is recognised as such.
 
 use mpi_abi::{
-    Comm, Datatype, Errhandler, FIRST_DYNAMIC_HANDLE, File, Group, Info, Message, Op, Request,
-    Session, Win,
+    Comm, Datatype, Errhandler, FIRST_DYNAMIC_HANDLE, File, Group, Info, Message, Op, Request, Session, Win,
 };
 use std::collections::HashMap;
 use std::ffi::c_int;

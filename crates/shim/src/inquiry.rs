@@ -4,28 +4,19 @@
 use crate::args::{self, Out};
 use engine::Result;
 use mpi_abi::consts::{
-    MPI_ABI_SUBVERSION, MPI_ABI_VERSION, MPI_MAX_LIBRARY_VERSION_STRING, MPI_SUBVERSION,
-    MPI_VERSION,
+    MPI_ABI_SUBVERSION, MPI_ABI_VERSION, MPI_MAX_LIBRARY_VERSION_STRING, MPI_SUBVERSION, MPI_VERSION,
 };
 use std::ffi::{c_char, c_int};
 
 pub(crate) unsafe fn MPI_Get_version(version: *mut c_int, subversion: *mut c_int) -> Result<()> {
     // SAFETY: the C caller's word for both addresses.
-    let (version, subversion) = unsafe {
-        (
-            Out::new(version, "version")?,
-            Out::new(subversion, "subversion")?,
-        )
-    };
+    let (version, subversion) = unsafe { (Out::new(version, "version")?, Out::new(subversion, "subversion")?) };
     version.set(MPI_VERSION);
     subversion.set(MPI_SUBVERSION);
     Ok(())
 }
 
-pub(crate) unsafe fn MPI_Get_library_version(
-    version: *mut c_char,
-    resultlen: *mut c_int,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Get_library_version(version: *mut c_char, resultlen: *mut c_int) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let resultlen = unsafe { Out::new(resultlen, "resultlen") }?;
     let text = format!(
@@ -33,15 +24,7 @@ pub(crate) unsafe fn MPI_Get_library_version(
         env!("CARGO_PKG_VERSION")
     );
     // SAFETY: the C caller's word for a buffer of MPI_MAX_LIBRARY_VERSION_STRING bytes.
-    unsafe {
-        args::put_result(
-            version,
-            MPI_MAX_LIBRARY_VERSION_STRING,
-            &text,
-            "version",
-            &resultlen,
-        )
-    }
+    unsafe { args::put_result(version, MPI_MAX_LIBRARY_VERSION_STRING, &text, "version", &resultlen) }
 }
 
 /// Profiling libraries put their own function in its place; without one there is nothing to control.
@@ -51,10 +34,7 @@ pub(crate) unsafe fn MPI_Pcontrol(_level: c_int) -> Result<()> {
 
 /// Reads the clock that is the same for all processes of a machine.
 fn monotonic(read: unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int) -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `read` is clock_gettime or clock_getres, which write one timespec.
     unsafe { read(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9

@@ -9,14 +9,8 @@
 //! The vocabulary of every `# Safety` section left out below: pointers are as the standard
 //! demands of the C caller (section 2.5: valid for the length that the other arguments give).
 
-#![allow(
-    clippy::missing_safety_doc,
-    reason = "the duty is the standard's, stated once above"
-)]
-#![allow(
-    non_snake_case,
-    reason = "implementations carry the names of the C functions"
-)]
+#![allow(clippy::missing_safety_doc, reason = "the duty is the standard's, stated once above")]
+#![allow(non_snake_case, reason = "implementations carry the names of the C functions")]
 
 mod counts;
 mod errors;

@@ -190,8 +190,7 @@ pub(crate) unsafe fn MPI_Sendrecv(
     let (to, room) = buffer(recvbuf, recvcount, recvtype)?;
     let outgoing = (from.cast_const(), n, sendtype);
     // SAFETY: the C caller's word for both buffers.
-    let found =
-        unsafe { send::sendrecv(outgoing, dest, sendtag, (to, room, recvtype), source, recvtag, comm) }?;
+    let found = unsafe { send::sendrecv(outgoing, dest, sendtag, (to, room, recvtype), source, recvtag, comm) }?;
     // SAFETY: the C caller's word for the address.
     unsafe { put(status, &found) };
     Ok(())
@@ -275,12 +274,7 @@ pub(crate) unsafe fn MPI_Improbe(
 }
 
 /// Starts the receive of a matched message and marks its handle as used.
-unsafe fn start_matched(
-    buf: *mut c_void,
-    count: Count,
-    datatype: Datatype,
-    message: *mut Message,
-) -> Result<usize> {
+unsafe fn start_matched(buf: *mut c_void, count: Count, datatype: Datatype, message: *mut Message) -> Result<usize> {
     if message.is_null() {
         return Err(null("message"));
     }
@@ -290,7 +284,8 @@ unsafe fn start_matched(
     if handle == MPI_MESSAGE_NULL {
         return Err(Error::new(MPI_ERR_REQUEST, "the message is MPI_MESSAGE_NULL: it was received before"));
     }
-    let (base, n) = if handle == MPI_MESSAGE_NO_PROC { (std::ptr::null_mut(), 0) } else { buffer(buf, count, datatype)? };
+    let (base, n) =
+        if handle == MPI_MESSAGE_NO_PROC { (std::ptr::null_mut(), 0) } else { buffer(buf, count, datatype)? };
     // SAFETY: the C caller's word for the buffer, until the request is complete.
     let raw = unsafe { probe::imrecv(base, n, datatype, handle) }?;
     message.set(MPI_MESSAGE_NULL);

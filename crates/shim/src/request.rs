@@ -253,11 +253,7 @@ pub(crate) unsafe fn MPI_Testsome(
     }
 }
 
-pub(crate) unsafe fn MPI_Request_get_status(
-    request: Request,
-    flag: *mut c_int,
-    status: *mut Status,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Request_get_status(request: Request, flag: *mut c_int, status: *mut Status) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let flag = unsafe { Out::new(flag, "flag") }?;
     let found = wait::get_status(request.0)?;

@@ -80,7 +80,7 @@ pub(crate) unsafe fn MPI_Get_count(status: *const Status, datatype: Datatype, co
     // SAFETY: the C caller's word for the address.
     let bytes = bytes(unsafe { get(status) }?);
     let found = with(|e| e.types.get(datatype).map(|kind| kind.count_of(bytes)))?;
-    let value = found.map_or(Count::from(MPI_UNDEFINED), |n| n.cast_signed());
+    let value = found.map_or(Count::from(MPI_UNDEFINED), u64::cast_signed);
     if count.is_null() {
         return Err(null("count"));
     }
@@ -93,7 +93,7 @@ pub(crate) unsafe fn MPI_Get_elements(status: *const Status, datatype: Datatype,
     // SAFETY: the C caller's word for the address.
     let bytes = bytes(unsafe { get(status) }?);
     let found = with(|e| e.types.get(datatype).map(|kind| kind.elements_of(bytes)))?;
-    let value = found.map_or(Count::from(MPI_UNDEFINED), |n| n.cast_signed());
+    let value = found.map_or(Count::from(MPI_UNDEFINED), u64::cast_signed);
     if count.is_null() {
         return Err(null("count"));
     }
@@ -102,20 +102,12 @@ pub(crate) unsafe fn MPI_Get_elements(status: *const Status, datatype: Datatype,
     Ok(())
 }
 
-pub(crate) unsafe fn MPI_Get_elements_x(
-    status: *const Status,
-    datatype: Datatype,
-    count: *mut Count,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Get_elements_x(status: *const Status, datatype: Datatype, count: *mut Count) -> Result<()> {
     // SAFETY: the C caller's word for the addresses.
     unsafe { MPI_Get_elements(status, datatype, CountOut::from(count)) }
 }
 
-pub(crate) unsafe fn MPI_Status_set_elements(
-    status: *mut Status,
-    datatype: Datatype,
-    count: Count,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Status_set_elements(status: *mut Status, datatype: Datatype, count: Count) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let status = unsafe { get_mut(status) }?;
     let elements = u64::try_from(count)
@@ -129,11 +121,7 @@ pub(crate) unsafe fn MPI_Status_set_elements(
     Ok(())
 }
 
-pub(crate) unsafe fn MPI_Status_set_elements_x(
-    status: *mut Status,
-    datatype: Datatype,
-    count: Count,
-) -> Result<()> {
+pub(crate) unsafe fn MPI_Status_set_elements_x(status: *mut Status, datatype: Datatype, count: Count) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     unsafe { MPI_Status_set_elements(status, datatype, count) }
 }

@@ -25,10 +25,7 @@ impl Error {
     #[cold]
     pub fn last_os(what: impl fmt::Display) -> Self {
         let cause = std::io::Error::last_os_error();
-        Self {
-            text: format!("{what}: {cause}"),
-            errno: cause.raw_os_error().unwrap_or(0),
-        }
+        Self { text: format!("{what}: {cause}"), errno: cause.raw_os_error().unwrap_or(0) }
     }
 }
 

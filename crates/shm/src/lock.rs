@@ -35,11 +35,7 @@ pub struct Guard<'a, T>(&'a Lock<T>);
 impl<T> Lock<T> {
     /// A free lock around `value`.
     pub fn new(value: T) -> Self {
-        Self {
-            word: AtomicU32::new(FREE),
-            waiting: AtomicU32::new(0),
-            value: UnsafeCell::new(value),
-        }
+        Self { word: AtomicU32::new(FREE), waiting: AtomicU32::new(0), value: UnsafeCell::new(value) }
     }
 
     /// Waits until the lock is ours.

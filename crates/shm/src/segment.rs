@@ -123,12 +123,8 @@ impl Segment {
         }
         let base = memfd::map(fd.as_fd(), length)?;
         // The mapping is owned from here on, so that every refusal below ends it.
-        let mut segment = Self {
-            base,
-            fd,
-            layout: Layout { pages: 0, rings: 0, contacts: 0, arena: 0, length },
-            ranks: 0,
-        };
+        let mut segment =
+            Self { base, fd, layout: Layout { pages: 0, rings: 0, contacts: 0, arena: 0, length }, ranks: 0 };
         let header = segment.header();
         // SYNC header: see `create`.
         let magic = header.magic.load(Ordering::Acquire);
@@ -149,7 +145,9 @@ impl Segment {
         }
         let ranks = header.ranks.load(Ordering::Relaxed);
         if ranks == 0 || ranks > MAX_RANKS || layout(ranks).length != length {
-            return Err(Error::new(format!("the job's shared memory of {length} bytes does not fit its {ranks} ranks")));
+            return Err(Error::new(format!(
+                "the job's shared memory of {length} bytes does not fit its {ranks} ranks"
+            )));
         }
         segment.layout = layout(ranks);
         segment.ranks = ranks;

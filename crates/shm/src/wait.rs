@@ -49,11 +49,7 @@ impl Policy {
     /// The policy for a job of `ranks` ranks on the processors that we may use.
     pub fn for_ranks(ranks: u32) -> Self {
         let crowded = ranks > cpus::allowed();
-        Self {
-            crowded,
-            spins: if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES },
-            yields: YIELDS,
-        }
+        Self { crowded, spins: if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES }, yields: YIELDS }
     }
 }
 

@@ -20,18 +20,9 @@ const LAYERS: &[(&str, &[&str])] = &[
 pub(super) fn layers(root: &Path) -> Result<Said> {
     let mut wrong = String::new();
     for dir in std::fs::read_dir(root.join("crates")).map_err(|e| format!("crates: {e}"))? {
-        let name = dir
-            .map_err(|e| e.to_string())?
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
-        if !LAYERS
-            .iter()
-            .any(|(folder, _)| *folder == format!("crates/{name}"))
-        {
-            wrong += &format!(
-                "\n  crates/{name} has no place among the layers (xtask/src/check/crates.rs)"
-            );
+        let name = dir.map_err(|e| e.to_string())?.file_name().to_string_lossy().into_owned();
+        if !LAYERS.iter().any(|(folder, _)| *folder == format!("crates/{name}")) {
+            wrong += &format!("\n  crates/{name} has no place among the layers (xtask/src/check/crates.rs)");
         }
     }
     for (folder, allowed) in LAYERS {
@@ -41,11 +32,7 @@ pub(super) fn layers(root: &Path) -> Result<Said> {
             }
         }
     }
-    if wrong.is_empty() {
-        Ok(Said::Nothing)
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(Said::Nothing) } else { Err(wrong) }
 }
 
 /// Every dependency from outside has a row that says who uses it and why.
@@ -54,22 +41,12 @@ pub(super) fn written_down(root: &Path) -> Result<Said> {
     let mut wrong = String::new();
     for (folder, _) in LAYERS {
         for dependency in dependencies(&root.join(folder).join("Cargo.toml"))? {
-            if !is_ours(&dependency)
-                && !table
-                    .lines()
-                    .any(|l| l.starts_with(&format!("| {dependency} |")))
-            {
-                wrong += &format!(
-                    "\n  {dependency} (used by {folder}) has no row in docs/dependencies.md"
-                );
+            if !is_ours(&dependency) && !table.lines().any(|l| l.starts_with(&format!("| {dependency} |"))) {
+                wrong += &format!("\n  {dependency} (used by {folder}) has no row in docs/dependencies.md");
             }
         }
     }
-    if wrong.is_empty() {
-        Ok(Said::Nothing)
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(Said::Nothing) } else { Err(wrong) }
 }
 
 fn is_ours(package: &str) -> bool {

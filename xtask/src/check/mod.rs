@@ -28,44 +28,19 @@ type Step<'a> = (&'static str, Box<dyn Fn() -> Result<Said> + 'a>);
 pub(crate) fn run(root: &Path, fix: bool) -> Result<()> {
     let cargo = |words: &[&str]| command(Command::new(env!("CARGO")).current_dir(root).args(words));
     let steps: Vec<Step<'_>> = vec![
-        (
-            "generated files",
-            Box::new(move || generate::run(root, !fix).map(|()| Said::Nothing)),
-        ),
+        ("generated files", Box::new(move || generate::run(root, !fix).map(|()| Said::Nothing))),
         (
             "formatting",
-            Box::new(move || {
-                cargo(if fix {
-                    &["fmt", "--all"]
-                } else {
-                    &["fmt", "--all", "--", "--check", "-l"]
-                })
-            }),
+            Box::new(move || cargo(if fix { &["fmt", "--all"] } else { &["fmt", "--all", "--", "--check", "-l"] })),
         ),
         ("crate layers", Box::new(|| crates::layers(root))),
-        (
-            "dependencies written down",
-            Box::new(|| crates::written_down(root)),
-        ),
-        (
-            "SYNC comments in pairs",
-            Box::new(|| text::sync_pairs(root)),
-        ),
+        ("dependencies written down", Box::new(|| crates::written_down(root))),
+        ("SYNC comments in pairs", Box::new(|| text::sync_pairs(root))),
         ("file sizes", Box::new(|| text::long_files(root))),
         ("links in documents", Box::new(|| links::resolve(root))),
         (
             "clippy",
-            Box::new(move || {
-                cargo(&[
-                    "clippy",
-                    "--quiet",
-                    "--workspace",
-                    "--all-targets",
-                    "--",
-                    "-D",
-                    "warnings",
-                ])
-            }),
+            Box::new(move || cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
         ),
         ("exported symbols", Box::new(|| symbols::exported(root))),
         ("loom", Box::new(|| loom(root))),
@@ -81,11 +56,7 @@ pub(crate) fn run(root: &Path, fix: bool) -> Result<()> {
             }
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("check failed: {}", failed.join(", ")))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("check failed: {}", failed.join(", "))) }
 }
 
 /// The models of the lock-free parts (crates/shm/src/models). They have a target folder of their own: other
@@ -108,11 +79,7 @@ fn command(command: &mut Command) -> Result<Said> {
         return Ok(Said::Nothing);
     }
     let text = [output.stdout, output.stderr].concat();
-    Err(format!(
-        "{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&text)
-    ))
+    Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&text)))
 }
 
 /// All Rust files under `dir`, as paths.

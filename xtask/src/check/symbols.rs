@@ -18,8 +18,7 @@ pub(super) fn exported(root: &Path) -> Result<Said> {
         "--profile",
         "fast",
     ]))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let library = root.join(target).join("fast/liboxmpi_shim.so");
     compare(root, &library)?;
     soname(&library)
@@ -27,26 +26,18 @@ pub(super) fn exported(root: &Path) -> Result<Said> {
 
 fn compare(root: &Path, library: &Path) -> Result<()> {
     let api = Api::read(root)?;
-    let wanted: BTreeSet<String> = api
-        .forms()
-        .flat_map(|f| [f.name(), format!("P{}", f.name())])
-        .collect();
+    let wanted: BTreeSet<String> = api.forms().flat_map(|f| [f.name(), format!("P{}", f.name())]).collect();
     let documented = read(&root.join("crates/shim/README.md"))?;
     let listing = run("nm", &["-D", "--defined-only"], library)?;
-    let found: BTreeSet<String> = listing
-        .lines()
-        .filter_map(|l| l.split_whitespace().nth(2))
-        .map(str::to_owned)
-        .collect();
+    let found: BTreeSet<String> =
+        listing.lines().filter_map(|l| l.split_whitespace().nth(2)).map(str::to_owned).collect();
     let mut wrong = String::new();
     for name in wanted.difference(&found) {
         wrong += &format!("\n  {name} is not exported");
     }
     for name in found.difference(&wanted) {
         if !(name.starts_with("OXMPI_") && documented.contains(&format!("`{name}`"))) {
-            wrong += &format!(
-                "\n  {name} is exported, but neither ABI nor documented in crates/shim/README.md"
-            );
+            wrong += &format!("\n  {name} is exported, but neither ABI nor documented in crates/shim/README.md");
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -57,10 +48,7 @@ fn soname(library: &Path) -> Result<Said> {
     if dynamic.contains("soname: [libmpi_abi.so.1]") {
         Ok(Said::Nothing)
     } else {
-        Err(format!(
-            "{} has another soname than libmpi_abi.so.1",
-            library.display()
-        ))
+        Err(format!("{} has another soname than libmpi_abi.so.1", library.display()))
     }
 }
 
@@ -72,10 +60,7 @@ fn run(tool: &str, options: &[&str], library: &Path) -> Result<String> {
         .output()
         .map_err(|e| format!("{tool}: {e}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "{tool}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ));
+        return Err(format!("{tool}: {}", String::from_utf8_lossy(&output.stderr)));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

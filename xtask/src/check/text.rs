@@ -22,22 +22,11 @@ pub(super) fn sync_pairs(root: &Path) -> Result<Said> {
             };
             // Prose that speaks of such a comment has no plain name before a colon.
             let name = rest.split_once(':').map_or("", |(name, _)| name);
-            if name.is_empty()
-                || !name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-            {
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
                 continue;
             }
-            let place = path
-                .strip_prefix(root)
-                .unwrap_or(&path)
-                .display()
-                .to_string();
-            names
-                .entry(name.to_owned())
-                .or_default()
-                .push(format!("{place}:{}", number + 1));
+            let place = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+            names.entry(name.to_owned()).or_default().push(format!("{place}:{}", number + 1));
         }
     }
     let alone: Vec<String> = names
@@ -45,11 +34,7 @@ pub(super) fn sync_pairs(root: &Path) -> Result<Said> {
         .filter(|(_, places)| places.len() < 2)
         .map(|(name, places)| format!("\n  SYNC {name}: only at {}", places.join(", ")))
         .collect();
-    if alone.is_empty() {
-        Ok(Said::Nothing)
-    } else {
-        Err(alone.concat())
-    }
+    if alone.is_empty() { Ok(Said::Nothing) } else { Err(alone.concat()) }
 }
 
 /// Hand-written files that have grown too long; said, not refused.
@@ -59,16 +44,9 @@ pub(super) fn long_files(root: &Path) -> Result<Said> {
         for path in rust_files(&root.join(dir))? {
             let lines = read(&path)?.lines().count();
             if lines > LONG && !path.components().any(|c| c.as_os_str() == "gen") {
-                long.push(format!(
-                    "\n  {} has {lines} lines",
-                    path.strip_prefix(root).unwrap_or(&path).display()
-                ));
+                long.push(format!("\n  {} has {lines} lines", path.strip_prefix(root).unwrap_or(&path).display()));
             }
         }
     }
-    if long.is_empty() {
-        Ok(Said::Nothing)
-    } else {
-        Ok(Said::Note(long.concat()))
-    }
+    if long.is_empty() { Ok(Said::Nothing) } else { Ok(Said::Note(long.concat())) }
 }

@@ -18,18 +18,8 @@ fn object(function: &Function) -> String {
     if matches!(function.name.as_str(), "MPI_File_open" | "MPI_File_delete") {
         return "Object::File(MPI_FILE_NULL)".into();
     }
-    let find = |kinds: &[&str]| {
-        function
-            .params
-            .iter()
-            .find(|p| kinds.contains(&p.kind.as_str()))
-    };
-    for (kind, name) in [
-        ("FILE", "File"),
-        ("WIN", "Win"),
-        ("SESSION", "Session"),
-        ("COMM", "Comm"),
-    ] {
+    let find = |kinds: &[&str]| function.params.iter().find(|p| kinds.contains(&p.kind.as_str()));
+    for (kind, name) in [("FILE", "File"), ("WIN", "Win"), ("SESSION", "Session"), ("COMM", "Comm")] {
         if let Some(p) = find(&[kind]) {
             return format!("Object::{name}({})", p.name);
         }
@@ -103,19 +93,14 @@ fn one(api: &Api, implemented: &Implemented, form: Form<'_>, text: &mut String) 
     let params = params.join(", ");
     let Some(module) = implemented.module(&function.name) else {
         if function.returns.is_some() {
-            return Err(format!(
-                "{name} returns no error code, so it cannot be left out"
-            ));
+            return Err(format!("{name} returns no error code, so it cannot be left out"));
         }
         if function.name.starts_with("MPI_T_") {
             let _ = writeln!(text, "export_missing_tool! {{ {name} P{name} ({params}) }}");
             return Ok(());
         }
         let object = object(function);
-        let _ = writeln!(
-            text,
-            "export_missing! {{ {name} P{name} ({params}) {object} }}"
-        );
+        let _ = writeln!(text, "export_missing! {{ {name} P{name} ({params}) {object} }}");
         return Ok(());
     };
     let mut arguments = Vec::new();
@@ -126,28 +111,16 @@ fn one(api: &Api, implemented: &Implemented, form: Form<'_>, text: &mut String) 
             arguments.push(argument(api, param));
         }
     }
-    let call = format!(
-        "crate::{module}::{}({})",
-        function.name,
-        arguments.join(", ")
-    );
+    let call = format!("crate::{module}::{}({})", function.name, arguments.join(", "));
     if function.returns.is_some() {
-        let _ = writeln!(
-            text,
-            "export_value! {{ {name} P{name} ({params}){} =>\n    {call} }}",
-            returns(api, form)?
-        );
+        let _ = writeln!(text, "export_value! {{ {name} P{name} ({params}){} =>\n    {call} }}", returns(api, form)?);
     } else {
         let kind = match function {
             f if f.name.starts_with("MPI_T_") => "export_tool",
             f if f.anytime => "export_anytime",
             _ => "export",
         };
-        let _ = writeln!(
-            text,
-            "{kind}! {{ {name} P{name} ({params}) {} =>\n    {call} }}",
-            object(function)
-        );
+        let _ = writeln!(text, "{kind}! {{ {name} P{name} ({params}) {} =>\n    {call} }}", object(function));
     }
     Ok(())
 }

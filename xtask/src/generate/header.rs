@@ -43,8 +43,7 @@ typedef struct {
 
 /// The whole header.
 pub(crate) fn header(api: &Api) -> String {
-    let mut text =
-        format!("/* {BANNER} */\n/* The C interface of the MPI-5.0 standard ABI. */\n{TYPES}");
+    let mut text = format!("/* {BANNER} */\n/* The C interface of the MPI-5.0 standard ABI. */\n{TYPES}");
     text.push_str("\n/* Handles: pointers to types that nobody defines. */\n");
     for (c, _) in &api.handles {
         let _ = writeln!(text, "typedef struct {} *{c};", tag(c));
@@ -54,12 +53,7 @@ pub(crate) fn header(api: &Api) -> String {
         let members: Vec<_> = api.constants.iter().filter(|k| &k.c_type == c).collect();
         for (i, member) in members.iter().enumerate() {
             let comma = if i + 1 < members.len() { "," } else { "" };
-            let _ = writeln!(
-                text,
-                "    {} = {}{comma}",
-                member.name,
-                value(&member.value)
-            );
+            let _ = writeln!(text, "    {} = {}{comma}", member.name, value(&member.value));
         }
         let _ = writeln!(text, "}} {c};");
     }
@@ -78,11 +72,8 @@ pub(crate) fn header(api: &Api) -> String {
     }
     constants(api, &mut text);
     for prefix in ["", "P"] {
-        let chapter_note = if prefix.is_empty() {
-            "Functions"
-        } else {
-            "The same under the names that a profiling tool calls"
-        };
+        let chapter_note =
+            if prefix.is_empty() { "Functions" } else { "The same under the names that a profiling tool calls" };
         let _ = writeln!(text, "\n/* {chapter_note}. */");
         let mut chapter = "";
         for form in api.forms() {
@@ -126,11 +117,7 @@ fn constants(api: &Api, text: &mut String) {
 
 /// The structure tag of a handle type: part of the names of C++ functions that take handles.
 fn tag(handle: &str) -> String {
-    if handle.starts_with("MPI_T_") {
-        format!("{handle}_t")
-    } else {
-        handle.replacen("MPI_", "MPI_ABI_", 1)
-    }
+    if handle.starts_with("MPI_T_") { format!("{handle}_t") } else { handle.replacen("MPI_", "MPI_ABI_", 1) }
 }
 
 fn value(value: &Value) -> String {
@@ -142,13 +129,6 @@ fn value(value: &Value) -> String {
 
 /// `const void *buf, int count` of a form; `void` when there is none.
 fn params(api: &Api, form: Form<'_>) -> String {
-    let list: Vec<String> = form
-        .params()
-        .map(|p| api.c_decl(p, form.large).replace('@', &p.name))
-        .collect();
-    if list.is_empty() {
-        "void".into()
-    } else {
-        list.join(", ")
-    }
+    let list: Vec<String> = form.params().map(|p| api.c_decl(p, form.large).replace('@', &p.name)).collect();
+    if list.is_empty() { "void".into() } else { list.join(", ") }
 }

@@ -49,13 +49,7 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
             .map_err(|e| format!("{}: {e}", path.display()))?;
         out::line(&format!("wrote {}", output.path));
     }
-    if stale.is_empty() {
-        Ok(())
-    } else {
-        Err(format!(
-            "not what api/ gives (run `cargo xtask generate`):{stale}"
-        ))
-    }
+    if stale.is_empty() { Ok(()) } else { Err(format!("not what api/ gives (run `cargo xtask generate`):{stale}")) }
 }
 
 /// All generated files, as they should be.
@@ -63,31 +57,15 @@ pub(crate) fn outputs(root: &Path) -> Result<Vec<Output>> {
     let api = Api::read(root)?;
     let implemented = Implemented::scan(root, &api)?;
     let mut outputs = vec![
-        Output {
-            path: "crates/mpi-abi/src/gen/constants.rs",
-            text: rust_abi::constants(&api)?,
-        },
-        Output {
-            path: "crates/mpi-abi/src/gen/functions.rs",
-            text: rust_abi::functions(&api)?,
-        },
-        Output {
-            path: "crates/mpi-abi/src/gen/names.rs",
-            text: rust_abi::names(&api),
-        },
-        Output {
-            path: "crates/shim/src/gen/exports.rs",
-            text: exports::exports(&api, &implemented)?,
-        },
-        Output {
-            path: "python/mpi4py/include/mpi.h",
-            text: header::header(&api),
-        },
+        Output { path: "crates/mpi-abi/src/gen/constants.rs", text: rust_abi::constants(&api)? },
+        Output { path: "crates/mpi-abi/src/gen/functions.rs", text: rust_abi::functions(&api)? },
+        Output { path: "crates/mpi-abi/src/gen/names.rs", text: rust_abi::names(&api) },
+        Output { path: "crates/shim/src/gen/exports.rs", text: exports::exports(&api, &implemented)? },
+        Output { path: "python/mpi4py/include/mpi.h", text: header::header(&api) },
     ];
     for output in &mut outputs {
         if output.path.ends_with(".rs") {
-            output.text =
-                rustfmt(root, &output.text).map_err(|e| format!("{}: {e}", output.path))?;
+            output.text = rustfmt(root, &output.text).map_err(|e| format!("{}: {e}", output.path))?;
         }
     }
     Ok(outputs)
@@ -105,13 +83,8 @@ fn rustfmt(root: &Path, text: &str) -> Result<String> {
     let mut stdin = child.stdin.take().ok_or("rustfmt: no standard input")?;
     let text = text.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
-    let output = child
-        .wait_with_output()
-        .map_err(|e| format!("rustfmt: {e}"))?;
-    writer
-        .join()
-        .map_err(|_| "rustfmt: writer failed")?
-        .map_err(|e| format!("rustfmt: {e}"))?;
+    let output = child.wait_with_output().map_err(|e| format!("rustfmt: {e}"))?;
+    writer.join().map_err(|_| "rustfmt: writer failed")?.map_err(|e| format!("rustfmt: {e}"))?;
     if !output.status.success() {
         return Err(format!("rustfmt failed: {}", output.status));
     }

@@ -14,11 +14,7 @@ pub(crate) fn rust_type(api: &Api, c: &str) -> Result<String> {
     };
     let base = before.trim_end_matches(['*', ' ']);
     let stars = before.matches('*').count();
-    if api
-        .callbacks
-        .iter()
-        .any(|f| f.forms().any(|form| form.name() == base))
-    {
+    if api.callbacks.iter().any(|f| f.forms().any(|form| form.name() == base)) {
         return Ok(format!("Option<{base}>"));
     }
     let mut rust = base_type(api, base)?;
@@ -34,11 +30,7 @@ pub(crate) fn rust_type(api: &Api, c: &str) -> Result<String> {
     }
     for level in 0..depth {
         // `const` belongs to what the innermost pointer points at.
-        let word = if constant && level == 0 {
-            "const"
-        } else {
-            "mut"
-        };
+        let word = if constant && level == 0 { "const" } else { "mut" };
         rust = format!("*{word} {rust}");
     }
     Ok(rust)
@@ -55,11 +47,7 @@ fn base_type(api: &Api, base: &str) -> Result<String> {
         "MPI_Offset" => "Offset",
         "MPI_Status" => "Status",
         other => {
-            let found = api
-                .handles
-                .iter()
-                .chain(&api.enums)
-                .find(|(c, _)| c == other);
+            let found = api.handles.iter().chain(&api.enums).find(|(c, _)| c == other);
             &found.ok_or_else(|| format!("unknown C type '{other}'"))?.1
         }
     }
@@ -76,11 +64,7 @@ pub(crate) fn signature(api: &Api, form: Form<'_>, names: bool) -> Result<String
             continue;
         }
         let rust = rust_type(api, c)?;
-        params.push(if names {
-            format!("{}: {rust}", param.name)
-        } else {
-            rust
-        });
+        params.push(if names { format!("{}: {rust}", param.name) } else { rust });
     }
     Ok(format!("({}){}", params.join(", "), returns(api, form)?))
 }
@@ -105,31 +89,16 @@ pub(crate) fn functions(api: &Api) -> Result<String> {
     for form in api.callbacks.iter().flat_map(Function::forms) {
         let name = form.name();
         let _ = writeln!(text, "/// The callback type `{name}`.");
-        let _ = writeln!(
-            text,
-            "pub type {name} = unsafe extern \"C\" fn{};\n",
-            signature(api, form, true)?
-        );
+        let _ = writeln!(text, "pub type {name} = unsafe extern \"C\" fn{};\n", signature(api, form, true)?);
     }
     for (new, old) in &api.aliases {
-        let _ = writeln!(
-            text,
-            "/// The callback type `{new}`.\npub type {new} = {old};\n"
-        );
+        let _ = writeln!(text, "/// The callback type `{new}`.\npub type {new} = {old};\n");
     }
     text.push_str("unsafe extern \"C\" {\n");
     for form in api.forms() {
         let name = form.name();
-        let old = if form.function.deprecated {
-            ", deprecated"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            text,
-            "/// `{name}` (chapter {}{old}).",
-            form.function.chapter
-        );
+        let old = if form.function.deprecated { ", deprecated" } else { "" };
+        let _ = writeln!(text, "/// `{name}` (chapter {}{old}).", form.function.chapter);
         let _ = writeln!(text, "pub fn {name}{};\n", signature(api, form, true)?);
     }
     text.push_str("}\n");
@@ -147,30 +116,16 @@ pub(crate) fn constants(api: &Api) -> Result<String> {
         let (name, c_type) = (&constant.name, constant.c_type.as_str());
         let pointer = c_type.ends_with('*');
         let is_function = pointer && c_type.contains("_function");
-        let rust = if is_function {
-            "usize".to_owned()
-        } else {
-            rust_type(api, &format!("{c_type}@"))?
-        };
+        let rust = if is_function { "usize".to_owned() } else { rust_type(api, &format!("{c_type}@"))? };
         let value = match &constant.value {
             Value::Alias(other) => other.clone(),
             Value::Number(_, written) if is_function => written.clone(),
             Value::Number(_, written) if pointer => format!("without_provenance_mut({written})"),
-            Value::Number(_, written) if c_type == "int" || c_type == "MPI_Offset" => {
-                written.clone()
-            }
+            Value::Number(_, written) if c_type == "int" || c_type == "MPI_Offset" => written.clone(),
             Value::Number(_, written) => format!("{rust}({})", written.to_lowercase()),
         };
-        let value = if c_type == "int" {
-            value.replace("0xC", "0xc").replace("0xF", "0xf")
-        } else {
-            value
-        };
-        let _ = writeln!(
-            text,
-            "/// `{name}` ({}).\npub const {name}: {rust} = {value};",
-            constant.title
-        );
+        let value = if c_type == "int" { value.replace("0xC", "0xc").replace("0xF", "0xf") } else { value };
+        let _ = writeln!(text, "/// `{name}` ({}).\npub const {name}: {rust} = {value};", constant.title);
     }
     Ok(text)
 }
@@ -206,10 +161,7 @@ mod tests {
             ("char ***@", "*mut *mut *mut c_char"),
             ("int @[][3]", "*mut [c_int; 3]"),
             ("MPI_User_function *@", "Option<MPI_User_function>"),
-            (
-                "MPI_T_event_cb_function @",
-                "Option<MPI_T_event_cb_function>",
-            ),
+            ("MPI_T_event_cb_function @", "Option<MPI_T_event_cb_function>"),
         ] {
             assert_eq!(rust_type(&api, c).as_deref(), Ok(rust));
         }

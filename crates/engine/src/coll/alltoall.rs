@@ -4,11 +4,11 @@
 use super::buffers::{Arg, Shape};
 use super::gather::{BY_MESSAGE, Blocks};
 use super::{bcast::others, core_of, enter, internal, too_long};
+use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
 use crate::payload::Payload;
 use crate::status::Call;
-use crate::Result;
 use mpi_abi::{Comm, Datatype};
 
 /// One block of Alltoallw: its place in bytes, elements and type.
@@ -59,11 +59,7 @@ pub unsafe fn alltoallv(send: Option<Blocks<'_>>, recv: Blocks<'_>, comm: Comm) 
 ///
 /// # Safety
 /// As for [`alltoall`].
-pub unsafe fn alltoallw(
-    send: Option<(*mut u8, &[Lane])>,
-    recv: (*mut u8, &[Lane]),
-    comm: Comm,
-) -> Result<()> {
+pub unsafe fn alltoallw(send: Option<(*mut u8, &[Lane])>, recv: (*mut u8, &[Lane]), comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
     let lanes = |(base, lanes): (*mut u8, &[Lane])| -> Result<Vec<Payload>> {
         let one = |lane: &Lane| {

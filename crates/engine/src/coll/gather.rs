@@ -8,11 +8,11 @@ use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{bcast_bytes, expect_len, others};
 use super::buffers::{Arg, Shape, Source};
 use super::{check_root, core_of, enter, internal, too_long};
+use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
 use crate::payload::Payload;
 use crate::status::Call;
-use crate::Result;
 use mpi_abi::{Comm, Datatype};
 use std::ffi::c_int;
 

@@ -91,6 +91,8 @@ impl State {
 fn too_long(call: Call, rank: u32, sent: usize, room: usize) -> Error {
     Error::new(
         MPI_ERR_TRUNCATE,
-        format!("{call:?}: rank {rank} sent {sent} bytes where {room} were expected: counts and types must agree on all ranks"),
+        format!(
+            "{call:?}: rank {rank} sent {sent} bytes where {room} were expected: counts and types must agree on all ranks"
+        ),
     )
 }

@@ -419,14 +419,7 @@ pub unsafe fn reduce_scatter_block(send: Option<Arg>, recv: Arg, op: Op, comm: C
 ///
 /// # Safety
 /// The buffers are valid for what the operation reads and writes.
-unsafe fn plainly(
-    _call: Call,
-    core: &CommCore,
-    send: Option<Arg>,
-    recv: Arg,
-    op: Op,
-    want: Want,
-) -> Result<()> {
+unsafe fn plainly(_call: Call, core: &CommCore, send: Option<Arg>, recv: Arg, op: Op, want: Want) -> Result<()> {
     let arg = send.unwrap_or(recv);
     let (reducer, shape) = (with(|e| e.ops.reduction(&e.types, op, arg.datatype))?, Shape::of(arg.datatype)?);
     // SAFETY: the caller vouches for the buffer.

@@ -9,10 +9,8 @@ use crate::attr::Attributes;
 use crate::errhandler::Handler;
 use crate::group::Group;
 use crate::{Engine, Error, Result, coll};
-use mpi_abi::consts::{
-    MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_COMM, MPI_ERR_OTHER, MPI_ERR_RANK,
-};
 use mpi_abi::Comm as CommHandle;
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_COMM, MPI_ERR_OTHER, MPI_ERR_RANK};
 use shm::lock::Lock;
 use std::ffi::c_int;
 use std::sync::Arc;

@@ -57,6 +57,7 @@ pub struct Offer {
 
 impl Unexpected {
     /// Bytes of the message.
+    #[expect(clippy::len_without_is_empty, reason = "a message without bytes is a message like any other")]
     pub fn len(&self) -> usize {
         match &self.body {
             Body::Small(_, len) | Body::Local(_, len) => *len,

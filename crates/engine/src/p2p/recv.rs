@@ -104,14 +104,7 @@ impl Engine {
         payload: Payload,
         comm: Comm,
     ) -> usize {
-        let state = RecvState {
-            source: route.peer,
-            context: route.context,
-            tag,
-            matched: false,
-            total: 0,
-            arrived: 0,
-        };
+        let state = RecvState { source: route.peer, context: route.context, tag, matched: false, total: 0, arrived: 0 };
         let fresh = Request::active(Role::Recv(state), payload, self.comm_raw(comm));
         let raw = self.place(slot, fresh);
         match self.contexts.match_receive(route.context, route.peer, tag) {

@@ -14,7 +14,6 @@ use std::ffi::c_int;
 ///
 /// # Safety
 /// The buffer is valid for reads of `count` elements of `datatype` for the whole call.
-#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Send")]
 pub unsafe fn send(
     buffer: *const u8,
     count: usize,
@@ -56,7 +55,6 @@ pub unsafe fn send(
 ///
 /// # Safety
 /// The buffer is valid for reads of `count` elements of `datatype` until the request is complete.
-#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Isend")]
 pub unsafe fn isend(
     buffer: *const u8,
     count: usize,
@@ -110,7 +108,6 @@ pub(crate) unsafe fn start_into(
 ///
 /// # Safety
 /// Both buffers are valid for the whole call and do not overlap.
-#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Sendrecv")]
 pub unsafe fn sendrecv(
     send: (*const u8, usize, Datatype),
     dest: c_int,

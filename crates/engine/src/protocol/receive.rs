@@ -316,6 +316,8 @@ unsafe fn copied(bytes: *const u8, len: usize) -> Box<[u8]> {
 fn truncated(total: usize, room: usize, source: c_int, tag: c_int) -> Error {
     Error::new(
         MPI_ERR_TRUNCATE,
-        format!("the message of {total} bytes from rank {source}, tag {tag}, does not fit into the receive buffer of {room} bytes"),
+        format!(
+            "the message of {total} bytes from rank {source}, tag {tag}, does not fit into the receive buffer of {room} bytes"
+        ),
     )
 }

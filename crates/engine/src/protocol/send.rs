@@ -325,7 +325,7 @@ impl Engine {
             return;
         }
         // A blocking standard send must not wait for a receive that only comes after it.
-        let body = if blocking && !synchronous || matches!(request.payload, Payload::Owned(_)) && !synchronous {
+        let body = if !synchronous && (blocking || matches!(request.payload, Payload::Owned(_))) {
             Body::Whole(request.payload.to_bytes())
         } else {
             Body::Local(raw, len)

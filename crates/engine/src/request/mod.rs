@@ -123,11 +123,7 @@ impl Request {
 
     /// A request that is complete from the start.
     pub fn complete(status: Status, comm: usize) -> Self {
-        Self {
-            state: State::Complete,
-            status,
-            ..Self::active(Role::Nothing, Payload::EMPTY, comm)
-        }
+        Self { state: State::Complete, status, ..Self::active(Role::Nothing, Payload::EMPTY, comm) }
     }
 }
 

@@ -40,8 +40,7 @@ macro_rules! send_requests {
     ($($name:ident, $function:ident, $class:ident, $doc:literal;)*) => {
         #[pymethods]
         impl Comm {$(
-            #[doc = concat!(stringify!($name), "(self, buf: BufSpec, dest: int, tag: int = 0) -> ")]
-            #[doc = concat!(stringify!($class), "\n\n", $doc)]
+            #[doc = concat!(stringify!($name), "(self, buf: BufSpec, dest: int, tag: int = 0) -> ", stringify!($class), "\n\n", $doc)]
             #[pyo3(signature = (buf, dest, tag = 0))]
             fn $name(
                 &self,

@@ -3,8 +3,9 @@
 //! - `advance` stores or `slot` loads the head with `Relaxed`, where the next writer of a cell's bytes
 //!   is not ordered after their reader (`a_cells_bytes_are_not_overwritten_while_they_are_read`),
 //! - `give_back` or `data_head` do the same with the data ring, or `take` gives room that is in use,
-//! - `open` publishes the ring's place or the contact with `Relaxed`, or `attach` reads it so,
-//! - `advance` never says that cells were given back (nobody wakes the producer: a deadlock).
+//! - `open` publishes the ring's place and the contact with `Relaxed` (either one alone orders the
+//!   cleared stamps before the first look at them),
+//! - `store_and_fence` has no fence, or `advance` never says that cells were given back (a deadlock).
 
 use super::{Bytes, Shared, check, until};
 use crate::ring::{DataRing, Inbox, Piece, Receiver, Sender, open};

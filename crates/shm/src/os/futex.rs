@@ -52,12 +52,7 @@ pub fn wait(word: &AtomicU32, expected: u32, limit: Duration) -> Woke {
 pub fn wake_all(word: &AtomicU32) {
     // SAFETY: the word is a live, aligned 32-bit atomic; waking has no other effect on memory.
     unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            std::ptr::from_ref(word).cast::<u32>(),
-            libc::FUTEX_WAKE,
-            i32::MAX,
-        );
+        libc::syscall(libc::SYS_futex, std::ptr::from_ref(word).cast::<u32>(), libc::FUTEX_WAKE, i32::MAX);
     }
 }
 

@@ -94,13 +94,14 @@ impl Place {
 
 #[cfg(loom)]
 impl Place {
-    /// Loom's atomics must be made: zeroed memory is none.
+    /// Loom's atomics must be made: zeroed memory is none. Left over from an earlier use: a stamp
+    /// that looks like that of a first message.
     fn build(&self) {
         // SAFETY: the piece is ours alone, and as long as a ring.
         unsafe {
             self.control.write(Control::default());
             for index in 0..CELLS as usize {
-                self.cells.add(index).write(Line::default());
+                self.cells.add(index).write(Line { stamp: AtomicU32::new(1), ..Line::default() });
             }
         }
     }

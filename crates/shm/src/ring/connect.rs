@@ -124,7 +124,8 @@ mod tests {
             match ring.take(&sender, len) {
                 Some(piece) => {
                     for other in &open {
-                        let apart = piece.offset + piece.len <= other.offset || other.offset + other.len <= piece.offset;
+                        let apart =
+                            piece.offset + piece.len <= other.offset || other.offset + other.len <= piece.offset;
                         assert!(apart, "{piece:?} {other:?}");
                     }
                     open.push_back(piece);
