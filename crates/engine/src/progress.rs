@@ -222,6 +222,16 @@ fn sleep<T>(e: Guard<'static, Engine>, what: Waiting, ready: &mut dyn FnMut(&mut
     })
 }
 
+/// Under mpiexec: waits so long that a failure elsewhere, of which ours is only the consequence, is
+/// noticed and reported first.
+#[cold]
+pub(crate) fn give_way() {
+    let ours = lock().world.as_ref().is_some_and(crate::world::World::launched_by_mpiexec);
+    if ours {
+        std::thread::sleep(GRACE);
+    }
+}
+
 /// Whether the language layer wants to give up because of a signal.
 pub(crate) fn interrupted() -> bool {
     hooks().and_then(|h| h.signals).is_some_and(|signals| signals() != 0)
@@ -235,16 +245,13 @@ fn disturbed() -> Result<()> {
     let e = lock();
     let Some(world) = &e.world else { return Ok(()) };
     let segment = world.segment;
-    let ours = world.launched_by_mpiexec();
     let me = e.me;
     drop(e);
     let Some(failure) = shm::liveness::check(segment) else { return Ok(()) };
     if failure.rank == me {
         return Ok(());
     }
-    if ours {
-        std::thread::sleep(GRACE);
-    }
+    give_way();
     Err(Error::new(MPI_ERR_PROC_ABORTED, failure.to_string()))
 }
 

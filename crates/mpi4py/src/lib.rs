@@ -14,6 +14,7 @@ mod args;
 mod buffer;
 mod call;
 mod callback;
+mod capi;
 mod comm;
 mod constants;
 mod datatype;
@@ -74,6 +75,8 @@ fn MPI(module: &Bound<'_, PyModule>) -> PyResult<()> {
     datatype::code::register_codes(module)?;
     environ::register(module)?;
     dynproc::register(module)?;
+    capi::register(module)?;
+    module.add_function(wrap_pyfunction!(file::datarep::Register_datarep, module)?)?;
     pickle::register(module)?;
     callback::register(module)?;
     init::register(module)?;

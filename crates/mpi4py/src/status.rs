@@ -45,6 +45,11 @@ impl Status {
         self.raw.0.get().addr()
     }
 
+    /// The structure, for C code that was handed the object.
+    pub(crate) fn pointer(&self) -> *mut abi::Status {
+        self.raw.0.get()
+    }
+
     fn change(&self, change: impl FnOnce(&mut abi::Status) -> PyResult<()>) -> PyResult<()> {
         let mut raw = self.get();
         change(&mut raw)?;

@@ -174,6 +174,10 @@ impl Area {
 
     #[cold]
     fn mismatch(&self, step: Step, rank: u32, theirs: u64) -> Error {
+        // A rank that is on its way out may be about to fail (sys.exit(3)): that would be the cause.
+        if (theirs & 0xff) as u32 == Call::Finalize as u32 && step.call != Call::Finalize {
+            crate::progress::give_way();
+        }
         let name = |what: u64| format!("{} with root {}", super::call_name((what & 0xff) as u32), what >> 8);
         Error::new(
             MPI_ERR_OTHER,

@@ -46,8 +46,7 @@ macro_rules! collectives {
                 Request::make(slf.py(), request, $keep)
             }
 
-            #[doc = concat!(stringify!($pname), "(self", $text, ", info: Info = INFO_NULL) -> Prequest\n\n")]
-            #[doc = concat!("Set up a `", stringify!($name), "` to be started many times.")]
+            #[doc = concat!(stringify!($pname), "(self", $text, ", info: Info = INFO_NULL) -> Prequest\n\nSet up a `", stringify!($name), "` to be started many times.")]
             #[pyo3(signature = ($($arg $(= $default)?,)* info = None))]
             fn $pname(slf: &Bound<'_, Self>, $($arg: $type,)* info: Option<H<Info>>) -> PyResult<Py<Prequest>> {
                 let $comm = raw_of(slf);

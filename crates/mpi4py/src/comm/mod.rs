@@ -13,6 +13,7 @@
 //! | `inter` | what only intercommunicators have |
 //! | `topo` | process topologies |
 //! | `neighbor` | collectives with neighbours |
+//! | `ulfm` | fault tolerance |
 
 mod coll;
 mod inter;
@@ -24,6 +25,7 @@ pub(crate) mod objects;
 mod objects_coll;
 mod p2p;
 mod topo;
+mod ulfm;
 
 use crate::call::mpi;
 use crate::errhandler::errhandler_methods;

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `mod` | the class: opening, views, sizes, consistency |
 //! | `access` | reading and writing |
+//! | `datarep` | data representations in Python |
 
 mod access;
+pub(crate) mod datarep;
 
 use crate::args;
 use crate::call::{mpi, mpi_wait};

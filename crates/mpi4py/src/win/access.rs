@@ -63,6 +63,20 @@ fn origin(object: Object<'_, '_>, target_rank: c_int, access: Access) -> PyResul
     if target_rank == MPI_PROC_NULL && object.is_none() { Ok(Msg::nothing()) } else { simple(object, access, 1) }
 }
 
+/// Refuses what is not one element of the result's datatype.
+fn single(message: &Msg, what: &str, result: &Msg, target_rank: c_int) -> PyResult<()> {
+    if target_rank == MPI_PROC_NULL || message.addr.is_null() {
+        return Ok(());
+    }
+    if message.count != 1 {
+        return Err(PyValueError::new_err(format!("{what}: expecting a single element, got {}", message.count)));
+    }
+    if message.datatype != result.datatype {
+        return Err(PyValueError::new_err(format!("mismatch in {what} and result MPI datatypes")));
+    }
+    Ok(())
+}
+
 fn op_or_sum(op: Option<H<Op>>) -> abi::Op {
     op.map_or(MPI_SUM, |op| op.0)
 }
@@ -244,6 +258,8 @@ impl Win {
     ) -> PyResult<()> {
         let (m, raw, op) = (self::origin(origin, target_rank, Access::Read)?, self.raw(), op_or_sum(op));
         let r = self::origin(result, target_rank, Access::Write)?;
+        single(&m, "origin", &r, target_rank)?;
+        single(&r, "result", &r, target_rank)?;
         let datatype = r.datatype;
         mpi_wait!(py, MPI_Fetch_and_op(m.addr, r.addr, datatype, target_rank, target_disp, op, raw))
     }
@@ -264,6 +280,9 @@ impl Win {
         let (m, raw) = (self::origin(origin, target_rank, Access::Read)?, self.raw());
         let c = self::origin(compare, target_rank, Access::Read)?;
         let r = self::origin(result, target_rank, Access::Write)?;
+        for (message, what) in [(&m, "origin"), (&c, "compare"), (&r, "result")] {
+            single(message, what, &r, target_rank)?;
+        }
         let datatype = r.datatype;
         mpi_wait!(
             py,
