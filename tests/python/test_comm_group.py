@@ -72,6 +72,7 @@ class Dup(Case):
         one, two = self.comm.Dup(), self.comm.Dup()
         request = two.isend("two", self.right)
         self.assertFalse(one.Iprobe())
+        self.comm.Barrier()  # nobody has sent on `one` before all have looked
         self.assertEqual(one.sendrecv("one", self.right, 0, None, self.left, 0), "one")
         self.assertEqual(two.recv(source=self.left), "two")
         request.wait()

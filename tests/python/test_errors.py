@@ -209,7 +209,7 @@ class Arguments(ErrorCase):
             self.comm.Send(b"", self.rank, -77)
         self.assertIn(77, self.numbers_in(raised.text))
         with self.mpi_error(MPI.ERR_ROOT) as raised:
-            self.comm.Bcast(b"", 99)
+            self.comm.Bcast(bytearray(1), 99)
         self.assertIn(99, self.numbers_in(raised.text))
 
 

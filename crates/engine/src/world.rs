@@ -159,9 +159,11 @@ fn leave() -> Result<()> {
         let unfinished = e.requests.iter().any(|(_, r)| r.is_unfinished_send());
         (!busy && !unfinished).then_some(())
     })?;
+    // No barrier: nothing that we gave needs us any more, and a rank that ends with an exit code
+    // while others wait for it must be seen to end. Others that call a collective see that we left.
     let world = with(|e| e.core(e.world_comm))?;
     if world.size() > 1 {
-        coll::barrier(&world, Call::Finalize)?;
+        coll::announce_end(&world);
     }
     with(|e| {
         if let Some(world) = &e.world {

@@ -7,7 +7,7 @@ use crate::comm::{Intercomm, Intracomm, raw_of};
 use crate::handle::H;
 use crate::info::Info;
 use mpi_abi as abi;
-use mpi_abi::consts::{MPI_COMM_NULL, MPI_INFO_NULL, MPI_MAX_PORT_NAME, MPI_SUCCESS};
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERRCODES_IGNORE, MPI_INFO_NULL, MPI_MAX_PORT_NAME, MPI_SUCCESS};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
@@ -113,6 +113,25 @@ impl Words {
     }
 }
 
+/// Error codes of the processes to be started, if the caller wants them.
+struct Codes(Vec<c_int>);
+
+impl Codes {
+    fn new(wanted: Option<&Bound<'_, PyList>>, maxprocs: &[c_int]) -> Self {
+        let total = if wanted.is_none() { 0 } else { maxprocs.iter().map(|&one| usize::try_from(one).unwrap_or(0)).sum() };
+        Self(vec![MPI_SUCCESS; total])
+    }
+
+    fn pointer(&mut self) -> *mut c_int {
+        if self.0.is_empty() { MPI_ERRCODES_IGNORE } else { self.0.as_mut_ptr() }
+    }
+}
+
+/// An argument that is there and not `None`.
+fn given<'py>(object: Option<&Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>> {
+    object.filter(|object| !object.is_none()).cloned()
+}
+
 #[pymethods]
 impl Intracomm {
     /// Spawn(self, command: PathLike[AnyStr] | str | bytes, args: Sequence[str] | None = None, maxprocs: int = 1, info: Info = INFO_NULL, root: int = 0, errcodes: list[int] | None = None) -> Intercomm
@@ -133,11 +152,11 @@ impl Intracomm {
         let command = if is_root { word(command)? } else { CString::default() };
         let mut arguments = Words::arguments(args.filter(|_| is_root))?;
         let (info, mut new) = (info_or_null(info), MPI_COMM_NULL);
-        let mut codes: Vec<c_int> = vec![MPI_SUCCESS; usize::try_from(maxprocs).unwrap_or(0)];
-        let (name, argv, places) = (command.as_ptr(), arguments.pointer(), codes.as_mut_ptr());
+        let mut codes = Codes::new(errcodes, &[maxprocs]);
+        let (name, argv, places) = (command.as_ptr(), arguments.pointer(), codes.pointer());
         let done = mpi_wait!(py, MPI_Comm_spawn(name, argv, maxprocs, info, root, comm, &raw mut new, places));
         if let Some(errcodes) = errcodes {
-            errcodes.set_slice(0, errcodes.len(), PyList::new(py, &codes)?.as_any())?;
+            errcodes.set_slice(0, errcodes.len(), PyList::new(py, &codes.0)?.as_any())?;
         }
         done?;
         Intercomm::wrap(py, new)
@@ -157,42 +176,48 @@ impl Intracomm {
         errcodes: Option<&Bound<'_, PyList>>,
     ) -> PyResult<Py<Intercomm>> {
         let (py, comm) = (slf.py(), raw_of(slf));
-        let commands = args::sequence(command, |item| word(&item))?;
+        let is_root = crate::comm::rank(py, comm)? == root;
+        // Elsewhere than at the root only the sizes of the lists of error codes matter.
+        let commands = match given(Some(command)) {
+            Some(command) => args::sequence(&command, |item| word(&item))?,
+            None if is_root => return Err(PyValueError::new_err("expecting a sequence of commands at the root")),
+            None => Vec::new(),
+        };
         let n = commands.len();
         let mut names: Vec<_> = commands.iter().map(|command| command.as_ptr().cast_mut()).collect();
-        let arguments = match args.filter(|args| !args.is_none()) {
+        let mut arguments = match given(args) {
             None => (0..n).map(|_| Words::arguments(None)).collect::<PyResult<Vec<_>>>()?,
-            Some(all) => args::sequence(all, |item| Words::arguments(Some(&item)))?,
+            Some(all) => args::sequence(&all, |item| Words::arguments(Some(&item)))?,
         };
-        let procs = match maxprocs.filter(|maxprocs| !maxprocs.is_none()) {
+        let procs = match given(maxprocs) {
             None => vec![1; n],
             Some(maxprocs) => match maxprocs.extract::<c_int>() {
                 Ok(one) => vec![one; n],
                 Err(_) => maxprocs.extract::<args::Ints>()?.0,
             },
         };
-        let infos = match info.filter(|info| !info.is_none()) {
+        let infos = match given(info) {
             None => vec![MPI_INFO_NULL; n],
             Some(one) if one.is_instance_of::<Info>() => vec![one.extract::<H<Info>>()?.0; n],
-            Some(many) => args::sequence(many, |item| Ok(item.extract::<H<Info>>()?.0))?,
+            Some(many) => args::sequence(&many, |item| Ok(item.extract::<H<Info>>()?.0))?,
         };
         for (what, length) in [("args", arguments.len()), ("maxprocs", procs.len()), ("info", infos.len())] {
-            if length != n {
-                return Err(PyValueError::new_err(format!("{what}: expecting {n} items, one for each command, got {length}")));
+            if is_root && length != n {
+                return Err(PyValueError::new_err(format!(
+                    "{what}: expecting {n} items, one for each command, got {length}"
+                )));
             }
         }
-        let mut arguments = arguments;
         let mut argvs: Vec<_> = arguments.iter_mut().map(Words::pointer).collect();
-        let total = procs.iter().map(|&one| usize::try_from(one).unwrap_or(0)).sum();
-        let mut codes: Vec<c_int> = vec![MPI_SUCCESS; total];
-        let (count, mut new, places) = (length(n)?, MPI_COMM_NULL, codes.as_mut_ptr());
+        let mut codes = Codes::new(errcodes, &procs);
+        let (count, mut new, places) = (length(n)?, MPI_COMM_NULL, codes.pointer());
         let (names, argvs, maxima, infos) = (names.as_mut_ptr(), argvs.as_mut_ptr(), procs.as_ptr(), infos.as_ptr());
         let done = mpi_wait!(
             py,
             MPI_Comm_spawn_multiple(count, names, argvs, maxima, infos, root, comm, &raw mut new, places)
         );
         if let Some(errcodes) = errcodes {
-            let mut rest = codes.as_slice();
+            let mut rest = codes.0.as_slice();
             let mut lists = Vec::with_capacity(n);
             for &one in &procs {
                 let (these, others) = rest.split_at(usize::try_from(one).unwrap_or(0));

@@ -27,6 +27,7 @@ fn arg_or_in_place(address: *const c_void, count: Count, datatype: Datatype) -> 
 
 /// The standard forbids that both buffers are the same; MPI_IN_PLACE is for that.
 fn apart(send: Option<&Arg>, recv: &Arg) -> Result<()> {
+    with(|e| e.types.require_committed(recv.datatype))?;
     match send {
         Some(send)
             if std::ptr::eq(send.base, recv.base) && send.count > 0 && recv.count > 0 && !send.base.is_null() =>

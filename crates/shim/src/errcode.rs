@@ -2,8 +2,8 @@
 //! `engine::errcode`; how a failed call gets its code is in `errors.rs`.
 
 use crate::args::{self, Out};
-use engine::{Result, with};
-use mpi_abi::consts::MPI_MAX_ERROR_STRING;
+use engine::{Error, Result, with};
+use mpi_abi::consts::{MPI_ERR_ARG, MPI_MAX_ERROR_STRING};
 use std::ffi::{c_char, c_int};
 
 pub(crate) unsafe fn MPI_Error_class(errorcode: c_int, errorclass: *mut c_int) -> Result<()> {
@@ -16,7 +16,10 @@ pub(crate) unsafe fn MPI_Error_class(errorcode: c_int, errorclass: *mut c_int) -
 pub(crate) unsafe fn MPI_Error_string(errorcode: c_int, string: *mut c_char, resultlen: *mut c_int) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let resultlen = unsafe { Out::new(resultlen, "resultlen") }?;
-    let text = with(|e| e.objects.codes.text(errorcode));
+    let known = with(|e| e.objects.codes.is_known(errorcode).then(|| e.objects.codes.text(errorcode)));
+    let Some(text) = known else {
+        return Err(Error::new(MPI_ERR_ARG, format!("{errorcode} is no error code of MPI or of this program")));
+    };
     // SAFETY: the C caller's word for a buffer of MPI_MAX_ERROR_STRING bytes.
     unsafe { args::put_result(string, MPI_MAX_ERROR_STRING, &text, "string", &resultlen) }
 }

@@ -112,6 +112,18 @@ impl Area {
         Ok(())
     }
 
+    /// Publishes an empty line of `call` in my next place, if that is free.
+    pub(super) fn announce(&mut self, call: Call) {
+        let step = self.step(call, 0);
+        let free = |rank: u32| rank == self.me || self.places.done(rank) + layout::DEPTH > step.number;
+        if (0..self.places.ranks()).all(free) {
+            let line = self.places.line(self.me, step.number);
+            line.set_note(0);
+            line.publish(step.number, step.what, 0);
+            self.wake_others();
+        }
+    }
+
     /// Waits until my chunk for `step` is free; its address.
     #[inline]
     pub(super) fn chunk(&mut self, step: Step) -> Result<*mut u8> {

@@ -59,6 +59,15 @@ fn core_of(comm: Comm) -> Result<Arc<CommCore>> {
     Ok(core)
 }
 
+/// Says to ranks that still call collectives that this one has called MPI_Finalize. Does not wait;
+/// where there is no room, or no collective was ever called, nothing is said.
+pub(crate) fn announce_end(core: &CommCore) {
+    let mut state = core.coll.lock();
+    if let Some(area) = state.area() {
+        area.announce(Call::Finalize);
+    }
+}
+
 fn check_root(core: &CommCore, root: c_int) -> Result<u32> {
     u32::try_from(root).ok().filter(|r| *r < core.size()).ok_or_else(|| {
         Error::new(MPI_ERR_ROOT, format!("the root is {root}, but the communicator has ranks 0 to {}", core.size() - 1))

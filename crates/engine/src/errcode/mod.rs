@@ -78,6 +78,11 @@ impl Codes {
         }
     }
 
+    /// Whether a code is one of the standard's, of ours, or of the user's.
+    pub fn is_known(&self, code: c_int) -> bool {
+        class_name(code).is_some() || self.added.contains_key(&code) || self.remembered(code).is_some()
+    }
+
     /// The sentence of a code: what [`Codes::encode`] was given behind the name of the class, the
     /// user's string for what the user added, or what the class means. At most as long as C's
     /// buffers for it allow.

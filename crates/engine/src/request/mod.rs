@@ -114,11 +114,10 @@ impl Request {
         }
     }
 
-    /// Whether it is a send that must not be left behind at the end of MPI: its bytes are still
-    /// to be handed over. One that no receive has matched is the user's mistake, not ours.
+    /// Whether it is a send that must not be left behind at the end of MPI: one that was accepted,
+    /// or whose request was given up (MPI_Request_free, buffered mode). Any other is the user's own.
     pub fn is_unfinished_send(&self) -> bool {
-        self.state == State::Active
-            && matches!(&self.role, Role::Send(s) if s.remote != 0 && s.sent < self.payload.len())
+        self.state == State::Active && matches!(&self.role, Role::Send(s) if s.remote != 0 || self.detached)
     }
 
     /// A request that is complete from the start.

@@ -14,13 +14,13 @@ use crate::win::Win;
 use mpi_abi as abi;
 use mpi_abi::consts::{
     MPI_APPNUM, MPI_ERR_INTERN, MPI_IO, MPI_KEYVAL_INVALID, MPI_LASTUSEDCODE, MPI_SUCCESS, MPI_TAG_UB,
-    MPI_UNIVERSE_SIZE, MPI_WIN_CREATE_FLAVOR, MPI_WIN_DISP_UNIT, MPI_WIN_MODEL, MPI_WIN_SIZE,
-    MPI_WTIME_IS_GLOBAL,
+    MPI_UNIVERSE_SIZE, MPI_WIN_CREATE_FLAVOR, MPI_WIN_DISP_UNIT, MPI_WIN_MODEL, MPI_WIN_SIZE, MPI_WTIME_IS_GLOBAL,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyNotImplemented, PyType};
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a key does.
@@ -28,6 +28,8 @@ struct Key {
     copy: Copies,
     delete: Option<Py<PyAny>>,
     nopython: bool,
+    /// The delete function has raised: the object could never be freed if it were asked again.
+    failed: AtomicBool,
 }
 
 enum Copies {
@@ -54,7 +56,8 @@ fn key<T: Handle>(py: Python<'_>, keyval: c_int) -> Option<&'static Key> {
 
 impl Key {
     fn new(copy: Option<&Bound<'_, PyAny>>, delete: Option<&Bound<'_, PyAny>>, nopython: bool) -> &'static Self {
-        let said = |object: &Bound<'_, PyAny>, value: bool| object.cast::<PyBool>().is_ok_and(|flag| flag.is_true() == value);
+        let said =
+            |object: &Bound<'_, PyAny>, value: bool| object.cast::<PyBool>().is_ok_and(|flag| flag.is_true() == value);
         let copy = match copy {
             None => Copies::Never,
             Some(copy) if copy.is_none() || said(copy, false) => Copies::Never,
@@ -63,7 +66,12 @@ impl Key {
         };
         let delete = delete.filter(|delete| !delete.is_none() && !delete.is_instance_of::<PyBool>());
         // Never freed: MPI may call with it as long as an attribute of this key exists.
-        Box::leak(Box::new(Self { copy, delete: delete.map(|delete| delete.clone().unbind()), nopython }))
+        Box::leak(Box::new(Self {
+            copy,
+            delete: delete.map(|delete| delete.clone().unbind()),
+            nopython,
+            failed: AtomicBool::new(false),
+        }))
     }
 
     /// The value as Python sees it.
@@ -153,7 +161,7 @@ unsafe extern "C" fn delete<T: Handle>(raw: T::Raw, keyval: c_int, stored: *mut 
     // SAFETY: `extra` is what `create` passed: a key that lives for ever.
     let key = unsafe { &*extra.cast::<Key>() };
     let call = || -> PyResult<()> {
-        if let Some(function) = &key.delete {
+        if let Some(function) = key.delete.as_ref().filter(|_| !key.failed.load(Ordering::Relaxed)) {
             let object = T::adopt(&py.get_type::<T>(), raw)?;
             function.bind(py).call1((object, keyval, key.value(py, stored)?))?;
         }
@@ -164,7 +172,10 @@ unsafe extern "C" fn delete<T: Handle>(raw: T::Raw, keyval: c_int, stored: *mut 
             key.forget(py, stored);
             MPI_SUCCESS
         }
-        Err(error) => code_of(py, error),
+        Err(error) => {
+            key.failed.store(true, Ordering::Relaxed);
+            code_of(py, error)
+        }
     }
 }
 
@@ -172,8 +183,15 @@ unsafe extern "C" fn delete<T: Handle>(raw: T::Raw, keyval: c_int, stored: *mut 
 fn is_number(keyval: c_int) -> bool {
     matches!(
         keyval,
-        MPI_TAG_UB | MPI_IO | MPI_WTIME_IS_GLOBAL | MPI_UNIVERSE_SIZE | MPI_APPNUM | MPI_LASTUSEDCODE
-            | MPI_WIN_DISP_UNIT | MPI_WIN_CREATE_FLAVOR | MPI_WIN_MODEL
+        MPI_TAG_UB
+            | MPI_IO
+            | MPI_WTIME_IS_GLOBAL
+            | MPI_UNIVERSE_SIZE
+            | MPI_APPNUM
+            | MPI_LASTUSEDCODE
+            | MPI_WIN_DISP_UNIT
+            | MPI_WIN_CREATE_FLAVOR
+            | MPI_WIN_MODEL
     )
 }
 

@@ -126,10 +126,8 @@ impl Grequest {
         });
         let extra = Arc::into_raw(Arc::clone(&state));
         let mut raw = MPI_REQUEST_NULL;
-        let done = mpi!(
-            py,
-            MPI_Grequest_start(Some(query), Some(free), Some(cancel), extra.cast_mut().cast(), &raw mut raw)
-        );
+        let done =
+            mpi!(py, MPI_Grequest_start(Some(query), Some(free), Some(cancel), extra.cast_mut().cast(), &raw mut raw));
         if let Err(error) = done {
             // SAFETY: MPI did not take the reference.
             drop(unsafe { Arc::from_raw(extra) });

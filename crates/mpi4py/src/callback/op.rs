@@ -49,7 +49,8 @@ fn call(
     mpi!(py, MPI_Type_get_true_extent_c(datatype, &raw mut low, &raw mut span))?;
     let size = if count > 0 { (count - 1) * extent + span } else { 0 };
     let (size, low) = (isize::try_from(size)?, isize::try_from(low)?);
-    let buffer = |addr: *mut c_void, readonly| Py::new(py, Buffer::at(addr.wrapping_byte_offset(low), size, readonly, None));
+    let buffer =
+        |addr: *mut c_void, readonly| Py::new(py, Buffer::at(addr.wrapping_byte_offset(low), size, readonly, None));
     let (from, to) = (buffer(from, true)?, buffer(to, false)?);
     let done = function.call1(py, (&from, &to, Datatype::wrap(py, datatype)?));
     // The memory is MPI's: nothing may look at it later.

@@ -65,7 +65,8 @@ impl Table {
     /// Function and flag of a handle.
     pub(super) fn find(&self, py: Python<'_>, raw: usize, owner: Option<usize>) -> Option<(Py<PyAny>, bool)> {
         let places = self.lock();
-        let used = places.iter().flatten().find(|used| used.raw == raw && owner.is_none_or(|owner| owner == used.owner));
+        let used =
+            places.iter().flatten().find(|used| used.raw == raw && owner.is_none_or(|owner| owner == used.owner));
         used.map(|used| (used.function.clone_ref(py), used.flag))
     }
 }

@@ -108,7 +108,7 @@ impl Comm {
             None => mpi_wait!(slf.py(), MPI_Comm_dup(raw, &raw mut new)),
             Some(H(info)) => mpi_wait!(slf.py(), MPI_Comm_dup_with_info(raw, info, &raw mut new)),
         }?;
-        new_like(&slf.get_type(), new)
+        fresh(&slf.get_type(), new)
     }
 
     /// Dup_with_info(self, info: Info) -> Self
@@ -139,7 +139,7 @@ impl Comm {
     fn Create<'py>(slf: &Bound<'py, Self>, group: H<Group>) -> PyResult<Bound<'py, Self>> {
         let (raw, mut new) = (slf.get().raw(), MPI_COMM_NULL);
         mpi_wait!(slf.py(), MPI_Comm_create(raw, group.0, &raw mut new))?;
-        new_like(&plain_class(slf), new)
+        fresh(&plain_class(slf), new)
     }
 
     /// Split(self, color: int = 0, key: int = 0) -> Comm
@@ -149,7 +149,7 @@ impl Comm {
     fn Split<'py>(slf: &Bound<'py, Self>, color: c_int, key: c_int) -> PyResult<Bound<'py, Self>> {
         let (raw, mut new) = (slf.get().raw(), MPI_COMM_NULL);
         mpi_wait!(slf.py(), MPI_Comm_split(raw, color, key, &raw mut new))?;
-        new_like(&plain_class(slf), new)
+        fresh(&plain_class(slf), new)
     }
 
     /// Split_type(self, split_type: int, key: int = 0, info: Info = INFO_NULL) -> Comm
@@ -165,7 +165,7 @@ impl Comm {
         let (raw, mut new) = (slf.get().raw(), MPI_COMM_NULL);
         let info = info.map_or(MPI_INFO_NULL, |info| info.0);
         mpi_wait!(slf.py(), MPI_Comm_split_type(raw, split_type, key, info, &raw mut new))?;
-        new_like(&plain_class(slf), new)
+        fresh(&plain_class(slf), new)
     }
 
     /// Free(self) -> None
@@ -379,4 +379,15 @@ impl Intracomm {
 /// The error handler of a communicator that inherits none.
 pub(super) fn handler_or_default(errhandler: Option<H<Errhandler>>) -> mpi_abi::Errhandler {
     errhandler.map(|handler| handler.0).or_else(crate::init::error_handler).unwrap_or(MPI_ERRORS_ARE_FATAL)
+}
+
+/// An object for a communicator that was just made. Errors on it become exceptions, as `rc.errors`
+/// says, whatever handler its parent has.
+fn fresh<'py>(class: &Bound<'py, pyo3::types::PyType>, new: mpi_abi::Comm) -> PyResult<Bound<'py, Comm>> {
+    if let Some(handler) = crate::init::error_handler()
+        && new != MPI_COMM_NULL
+    {
+        mpi!(class.py(), MPI_Comm_set_errhandler(new, handler))?;
+    }
+    new_like(class, new)
 }

@@ -133,6 +133,7 @@ macro_rules! kinds {
             }
 
             /// A new object of exactly this class.
+            #[allow(dead_code, reason = "no function makes a communicator of just any topology")]
             pub(crate) fn wrap(py: Python<'_>, raw: abi::Comm) -> PyResult<Py<Self>> {
                 Py::new(py, Self::initializer(raw))
             }

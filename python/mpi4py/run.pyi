@@ -1,0 +1,9 @@
+from typing import Final
+
+USAGE: Final[str]
+HINT: Final[str]
+OPTIONS: Final[str]
+
+def run_command_line(args: list[str] | None = None) -> None: ...
+def set_abort_status(status: object) -> None: ...
+def main() -> None: ...
