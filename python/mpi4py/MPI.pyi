@@ -29,7 +29,391 @@ from .typing import (
     TypeSpec,
 )
 
-__all__ = ["AINT", "ANY_SOURCE", "ANY_TAG", "APPNUM", "Add_error_class", "Add_error_code", "Add_error_string", "Aint_add", "Aint_diff", "Alloc_mem", "Attach_buffer", "BAND", "BFLOAT16_T", "BOOL", "BOR", "BOTTOM", "BSEND_OVERHEAD", "BUFFER_AUTOMATIC", "BXOR", "BYTE", "BottomType", "BufferAutomaticType", "CART", "CHAR", "CHARACTER", "COMBINER_CONTIGUOUS", "COMBINER_DARRAY", "COMBINER_DUP", "COMBINER_F90_COMPLEX", "COMBINER_F90_INTEGER", "COMBINER_F90_REAL", "COMBINER_HINDEXED", "COMBINER_HINDEXED_BLOCK", "COMBINER_HVECTOR", "COMBINER_INDEXED", "COMBINER_INDEXED_BLOCK", "COMBINER_NAMED", "COMBINER_RESIZED", "COMBINER_STRUCT", "COMBINER_SUBARRAY", "COMBINER_VALUE_INDEX", "COMBINER_VECTOR", "COMM_NULL", "COMM_SELF", "COMM_TYPE_HW_GUIDED", "COMM_TYPE_HW_UNGUIDED", "COMM_TYPE_RESOURCE_GUIDED", "COMM_TYPE_SHARED", "COMM_WORLD", "COMPLEX", "COMPLEX16", "COMPLEX32", "COMPLEX4", "COMPLEX8", "CONGRUENT", "COUNT", "CXX_BOOL", "CXX_DOUBLE_COMPLEX", "CXX_FLOAT_COMPLEX", "CXX_LONG_DOUBLE_COMPLEX", "C_BOOL", "C_COMPLEX", "C_DOUBLE_COMPLEX", "C_FLOAT_COMPLEX", "C_LONG_DOUBLE_COMPLEX", "Cartcomm", "Close_port", "Comm", "Compute_dims", "DATATYPE_NULL", "DISPLACEMENT_CURRENT", "DISP_CUR", "DISTRIBUTE_BLOCK", "DISTRIBUTE_CYCLIC", "DISTRIBUTE_DFLT_DARG", "DISTRIBUTE_NONE", "DIST_GRAPH", "DOUBLE", "DOUBLE_COMPLEX", "DOUBLE_INT", "DOUBLE_PRECISION", "Datatype", "Detach_buffer", "Distgraphcomm", "ERRHANDLER_NULL", "ERRORS_ABORT", "ERRORS_ARE_FATAL", "ERRORS_RETURN", "ERR_ABI", "ERR_ACCESS", "ERR_AMODE", "ERR_ARG", "ERR_ASSERT", "ERR_BAD_FILE", "ERR_BASE", "ERR_BUFFER", "ERR_COMM", "ERR_CONVERSION", "ERR_COUNT", "ERR_DIMS", "ERR_DISP", "ERR_DUP_DATAREP", "ERR_ERRHANDLER", "ERR_FILE", "ERR_FILE_EXISTS", "ERR_FILE_IN_USE", "ERR_GROUP", "ERR_INFO", "ERR_INFO_KEY", "ERR_INFO_NOKEY", "ERR_INFO_VALUE", "ERR_INTERN", "ERR_IN_STATUS", "ERR_IO", "ERR_KEYVAL", "ERR_LASTCODE", "ERR_LOCKTYPE", "ERR_NAME", "ERR_NOT_SAME", "ERR_NO_MEM", "ERR_NO_SPACE", "ERR_NO_SUCH_FILE", "ERR_OP", "ERR_OTHER", "ERR_PENDING", "ERR_PORT", "ERR_PROC_ABORTED", "ERR_PROC_FAILED", "ERR_PROC_FAILED_PENDING", "ERR_QUOTA", "ERR_RANK", "ERR_READ_ONLY", "ERR_REQUEST", "ERR_REVOKED", "ERR_RMA_ATTACH", "ERR_RMA_CONFLICT", "ERR_RMA_FLAVOR", "ERR_RMA_RANGE", "ERR_RMA_SHARED", "ERR_RMA_SYNC", "ERR_ROOT", "ERR_SERVICE", "ERR_SESSION", "ERR_SIZE", "ERR_SPAWN", "ERR_TAG", "ERR_TOPOLOGY", "ERR_TRUNCATE", "ERR_TYPE", "ERR_UNKNOWN", "ERR_UNSUPPORTED_DATAREP", "ERR_UNSUPPORTED_OPERATION", "ERR_VALUE_TOO_LARGE", "ERR_WIN", "Errhandler", "Exception", "FILE_NULL", "FLOAT", "FLOAT16_T", "FLOAT32_T", "FLOAT64_T", "FLOAT_INT", "F_BOOL", "F_COMPLEX", "F_DOUBLE", "F_DOUBLE_COMPLEX", "F_ERROR", "F_FLOAT", "F_FLOAT_COMPLEX", "F_INT", "F_SOURCE", "F_STATUS_SIZE", "F_TAG", "File", "Finalize", "Flush_buffer", "Free_mem", "GRAPH", "GROUP_EMPTY", "GROUP_NULL", "Get_abi_fortran_info", "Get_abi_info", "Get_abi_version", "Get_address", "Get_error_class", "Get_error_string", "Get_hw_resource_info", "Get_library_version", "Get_processor_name", "Get_version", "Graphcomm", "Grequest", "Group", "IDENT", "INFO_ENV", "INFO_NULL", "INT", "INT16_T", "INT32_T", "INT64_T", "INT8_T", "INTEGER", "INTEGER1", "INTEGER16", "INTEGER2", "INTEGER4", "INTEGER8", "INT_INT", "IN_PLACE", "IO", "Iflush_buffer", "InPlaceType", "Info", "Init", "Init_thread", "Intercomm", "Intracomm", "Is_finalized", "Is_initialized", "Is_thread_main", "KEYVAL_INVALID", "LAND", "LASTUSEDCODE", "LOCK_EXCLUSIVE", "LOCK_SHARED", "LOGICAL", "LOGICAL1", "LOGICAL16", "LOGICAL2", "LOGICAL4", "LOGICAL8", "LONG", "LONG_DOUBLE", "LONG_DOUBLE_INT", "LONG_INT", "LONG_LONG", "LOR", "LXOR", "Lookup_name", "MAX", "MAXLOC", "MAX_DATAREP_STRING", "MAX_ERROR_STRING", "MAX_INFO_KEY", "MAX_INFO_VAL", "MAX_LIBRARY_VERSION_STRING", "MAX_OBJECT_NAME", "MAX_PORT_NAME", "MAX_PROCESSOR_NAME", "MAX_PSET_NAME_LEN", "MAX_STRINGTAG_LEN", "MESSAGE_NO_PROC", "MESSAGE_NULL", "MIN", "MINLOC", "MODE_APPEND", "MODE_CREATE", "MODE_DELETE_ON_CLOSE", "MODE_EXCL", "MODE_NOCHECK", "MODE_NOPRECEDE", "MODE_NOPUT", "MODE_NOSTORE", "MODE_NOSUCCEED", "MODE_RDONLY", "MODE_RDWR", "MODE_SEQUENTIAL", "MODE_UNIQUE_OPEN", "MODE_WRONLY", "Message", "NO_OP", "OFFSET", "OP_NULL", "ORDER_C", "ORDER_F", "ORDER_FORTRAN", "Op", "Open_port", "PACKED", "PROC_NULL", "PROD", "Pcontrol", "Pickle", "Prequest", "Publish_name", "Query_thread", "REAL", "REAL16", "REAL2", "REAL4", "REAL8", "REPLACE", "REQUEST_NULL", "ROOT", "Register_datarep", "Remove_error_class", "Remove_error_code", "Remove_error_string", "Request", "SEEK_CUR", "SEEK_END", "SEEK_SET", "SESSION_NULL", "SHORT", "SHORT_INT", "SIGNED_CHAR", "SIGNED_INT", "SIGNED_LONG", "SIGNED_LONG_LONG", "SIGNED_SHORT", "SIMILAR", "SINT16_T", "SINT32_T", "SINT64_T", "SINT8_T", "SUBVERSION", "SUCCESS", "SUM", "Session", "Status", "TAG_UB", "THREAD_FUNNELED", "THREAD_MULTIPLE", "THREAD_SERIALIZED", "THREAD_SINGLE", "TWOINT", "TYPECLASS_COMPLEX", "TYPECLASS_INTEGER", "TYPECLASS_LOGICAL", "TYPECLASS_REAL", "Topocomm", "UINT16_T", "UINT32_T", "UINT64_T", "UINT8_T", "UNDEFINED", "UNEQUAL", "UNIVERSE_SIZE", "UNSIGNED", "UNSIGNED_CHAR", "UNSIGNED_INT", "UNSIGNED_LONG", "UNSIGNED_LONG_LONG", "UNSIGNED_SHORT", "UNWEIGHTED", "Unpublish_name", "VERSION", "WCHAR", "WEIGHTS_EMPTY", "WIN_BASE", "WIN_CREATE_FLAVOR", "WIN_DISP_UNIT", "WIN_FLAVOR", "WIN_FLAVOR_ALLOCATE", "WIN_FLAVOR_CREATE", "WIN_FLAVOR_DYNAMIC", "WIN_FLAVOR_SHARED", "WIN_MODEL", "WIN_NULL", "WIN_SEPARATE", "WIN_SIZE", "WIN_UNIFIED", "WTIME_IS_GLOBAL", "Win", "Wtick", "Wtime", "__pyx_capi__", "_addressof", "_datatype_create", "_datatype_decode", "_handleof", "_set_abort_status", "_set_uncaught", "_sizeof", "_typealign", "_typecode", "_typedict", "_typedict_c", "_typedict_f", "buffer", "get_vendor", "memory", "pickle"]
+__all__ = [
+    "AINT",
+    "ANY_SOURCE",
+    "ANY_TAG",
+    "APPNUM",
+    "Add_error_class",
+    "Add_error_code",
+    "Add_error_string",
+    "Aint_add",
+    "Aint_diff",
+    "Alloc_mem",
+    "Attach_buffer",
+    "BAND",
+    "BFLOAT16_T",
+    "BOOL",
+    "BOR",
+    "BOTTOM",
+    "BSEND_OVERHEAD",
+    "BUFFER_AUTOMATIC",
+    "BXOR",
+    "BYTE",
+    "BottomType",
+    "BufferAutomaticType",
+    "CART",
+    "CHAR",
+    "CHARACTER",
+    "COMBINER_CONTIGUOUS",
+    "COMBINER_DARRAY",
+    "COMBINER_DUP",
+    "COMBINER_F90_COMPLEX",
+    "COMBINER_F90_INTEGER",
+    "COMBINER_F90_REAL",
+    "COMBINER_HINDEXED",
+    "COMBINER_HINDEXED_BLOCK",
+    "COMBINER_HVECTOR",
+    "COMBINER_INDEXED",
+    "COMBINER_INDEXED_BLOCK",
+    "COMBINER_NAMED",
+    "COMBINER_RESIZED",
+    "COMBINER_STRUCT",
+    "COMBINER_SUBARRAY",
+    "COMBINER_VALUE_INDEX",
+    "COMBINER_VECTOR",
+    "COMM_NULL",
+    "COMM_SELF",
+    "COMM_TYPE_HW_GUIDED",
+    "COMM_TYPE_HW_UNGUIDED",
+    "COMM_TYPE_RESOURCE_GUIDED",
+    "COMM_TYPE_SHARED",
+    "COMM_WORLD",
+    "COMPLEX",
+    "COMPLEX16",
+    "COMPLEX32",
+    "COMPLEX4",
+    "COMPLEX8",
+    "CONGRUENT",
+    "COUNT",
+    "CXX_BOOL",
+    "CXX_DOUBLE_COMPLEX",
+    "CXX_FLOAT_COMPLEX",
+    "CXX_LONG_DOUBLE_COMPLEX",
+    "C_BOOL",
+    "C_COMPLEX",
+    "C_DOUBLE_COMPLEX",
+    "C_FLOAT_COMPLEX",
+    "C_LONG_DOUBLE_COMPLEX",
+    "Cartcomm",
+    "Close_port",
+    "Comm",
+    "Compute_dims",
+    "DATATYPE_NULL",
+    "DISPLACEMENT_CURRENT",
+    "DISP_CUR",
+    "DISTRIBUTE_BLOCK",
+    "DISTRIBUTE_CYCLIC",
+    "DISTRIBUTE_DFLT_DARG",
+    "DISTRIBUTE_NONE",
+    "DIST_GRAPH",
+    "DOUBLE",
+    "DOUBLE_COMPLEX",
+    "DOUBLE_INT",
+    "DOUBLE_PRECISION",
+    "Datatype",
+    "Detach_buffer",
+    "Distgraphcomm",
+    "ERRHANDLER_NULL",
+    "ERRORS_ABORT",
+    "ERRORS_ARE_FATAL",
+    "ERRORS_RETURN",
+    "ERR_ABI",
+    "ERR_ACCESS",
+    "ERR_AMODE",
+    "ERR_ARG",
+    "ERR_ASSERT",
+    "ERR_BAD_FILE",
+    "ERR_BASE",
+    "ERR_BUFFER",
+    "ERR_COMM",
+    "ERR_CONVERSION",
+    "ERR_COUNT",
+    "ERR_DIMS",
+    "ERR_DISP",
+    "ERR_DUP_DATAREP",
+    "ERR_ERRHANDLER",
+    "ERR_FILE",
+    "ERR_FILE_EXISTS",
+    "ERR_FILE_IN_USE",
+    "ERR_GROUP",
+    "ERR_INFO",
+    "ERR_INFO_KEY",
+    "ERR_INFO_NOKEY",
+    "ERR_INFO_VALUE",
+    "ERR_INTERN",
+    "ERR_IN_STATUS",
+    "ERR_IO",
+    "ERR_KEYVAL",
+    "ERR_LASTCODE",
+    "ERR_LOCKTYPE",
+    "ERR_NAME",
+    "ERR_NOT_SAME",
+    "ERR_NO_MEM",
+    "ERR_NO_SPACE",
+    "ERR_NO_SUCH_FILE",
+    "ERR_OP",
+    "ERR_OTHER",
+    "ERR_PENDING",
+    "ERR_PORT",
+    "ERR_PROC_ABORTED",
+    "ERR_PROC_FAILED",
+    "ERR_PROC_FAILED_PENDING",
+    "ERR_QUOTA",
+    "ERR_RANK",
+    "ERR_READ_ONLY",
+    "ERR_REQUEST",
+    "ERR_REVOKED",
+    "ERR_RMA_ATTACH",
+    "ERR_RMA_CONFLICT",
+    "ERR_RMA_FLAVOR",
+    "ERR_RMA_RANGE",
+    "ERR_RMA_SHARED",
+    "ERR_RMA_SYNC",
+    "ERR_ROOT",
+    "ERR_SERVICE",
+    "ERR_SESSION",
+    "ERR_SIZE",
+    "ERR_SPAWN",
+    "ERR_TAG",
+    "ERR_TOPOLOGY",
+    "ERR_TRUNCATE",
+    "ERR_TYPE",
+    "ERR_UNKNOWN",
+    "ERR_UNSUPPORTED_DATAREP",
+    "ERR_UNSUPPORTED_OPERATION",
+    "ERR_VALUE_TOO_LARGE",
+    "ERR_WIN",
+    "Errhandler",
+    "Exception",
+    "FILE_NULL",
+    "FLOAT",
+    "FLOAT16_T",
+    "FLOAT32_T",
+    "FLOAT64_T",
+    "FLOAT_INT",
+    "F_BOOL",
+    "F_COMPLEX",
+    "F_DOUBLE",
+    "F_DOUBLE_COMPLEX",
+    "F_ERROR",
+    "F_FLOAT",
+    "F_FLOAT_COMPLEX",
+    "F_INT",
+    "F_SOURCE",
+    "F_STATUS_SIZE",
+    "F_TAG",
+    "File",
+    "Finalize",
+    "Flush_buffer",
+    "Free_mem",
+    "GRAPH",
+    "GROUP_EMPTY",
+    "GROUP_NULL",
+    "Get_abi_fortran_info",
+    "Get_abi_info",
+    "Get_abi_version",
+    "Get_address",
+    "Get_error_class",
+    "Get_error_string",
+    "Get_hw_resource_info",
+    "Get_library_version",
+    "Get_processor_name",
+    "Get_version",
+    "Graphcomm",
+    "Grequest",
+    "Group",
+    "IDENT",
+    "INFO_ENV",
+    "INFO_NULL",
+    "INT",
+    "INT16_T",
+    "INT32_T",
+    "INT64_T",
+    "INT8_T",
+    "INTEGER",
+    "INTEGER1",
+    "INTEGER16",
+    "INTEGER2",
+    "INTEGER4",
+    "INTEGER8",
+    "INT_INT",
+    "IN_PLACE",
+    "IO",
+    "Iflush_buffer",
+    "InPlaceType",
+    "Info",
+    "Init",
+    "Init_thread",
+    "Intercomm",
+    "Intracomm",
+    "Is_finalized",
+    "Is_initialized",
+    "Is_thread_main",
+    "KEYVAL_INVALID",
+    "LAND",
+    "LASTUSEDCODE",
+    "LOCK_EXCLUSIVE",
+    "LOCK_SHARED",
+    "LOGICAL",
+    "LOGICAL1",
+    "LOGICAL16",
+    "LOGICAL2",
+    "LOGICAL4",
+    "LOGICAL8",
+    "LONG",
+    "LONG_DOUBLE",
+    "LONG_DOUBLE_INT",
+    "LONG_INT",
+    "LONG_LONG",
+    "LOR",
+    "LXOR",
+    "Lookup_name",
+    "MAX",
+    "MAXLOC",
+    "MAX_DATAREP_STRING",
+    "MAX_ERROR_STRING",
+    "MAX_INFO_KEY",
+    "MAX_INFO_VAL",
+    "MAX_LIBRARY_VERSION_STRING",
+    "MAX_OBJECT_NAME",
+    "MAX_PORT_NAME",
+    "MAX_PROCESSOR_NAME",
+    "MAX_PSET_NAME_LEN",
+    "MAX_STRINGTAG_LEN",
+    "MESSAGE_NO_PROC",
+    "MESSAGE_NULL",
+    "MIN",
+    "MINLOC",
+    "MODE_APPEND",
+    "MODE_CREATE",
+    "MODE_DELETE_ON_CLOSE",
+    "MODE_EXCL",
+    "MODE_NOCHECK",
+    "MODE_NOPRECEDE",
+    "MODE_NOPUT",
+    "MODE_NOSTORE",
+    "MODE_NOSUCCEED",
+    "MODE_RDONLY",
+    "MODE_RDWR",
+    "MODE_SEQUENTIAL",
+    "MODE_UNIQUE_OPEN",
+    "MODE_WRONLY",
+    "Message",
+    "NO_OP",
+    "OFFSET",
+    "OP_NULL",
+    "ORDER_C",
+    "ORDER_F",
+    "ORDER_FORTRAN",
+    "Op",
+    "Open_port",
+    "PACKED",
+    "PROC_NULL",
+    "PROD",
+    "Pcontrol",
+    "Pickle",
+    "Prequest",
+    "Publish_name",
+    "Query_thread",
+    "REAL",
+    "REAL16",
+    "REAL2",
+    "REAL4",
+    "REAL8",
+    "REPLACE",
+    "REQUEST_NULL",
+    "ROOT",
+    "Register_datarep",
+    "Remove_error_class",
+    "Remove_error_code",
+    "Remove_error_string",
+    "Request",
+    "SEEK_CUR",
+    "SEEK_END",
+    "SEEK_SET",
+    "SESSION_NULL",
+    "SHORT",
+    "SHORT_INT",
+    "SIGNED_CHAR",
+    "SIGNED_INT",
+    "SIGNED_LONG",
+    "SIGNED_LONG_LONG",
+    "SIGNED_SHORT",
+    "SIMILAR",
+    "SINT16_T",
+    "SINT32_T",
+    "SINT64_T",
+    "SINT8_T",
+    "SUBVERSION",
+    "SUCCESS",
+    "SUM",
+    "Session",
+    "Status",
+    "TAG_UB",
+    "THREAD_FUNNELED",
+    "THREAD_MULTIPLE",
+    "THREAD_SERIALIZED",
+    "THREAD_SINGLE",
+    "TWOINT",
+    "TYPECLASS_COMPLEX",
+    "TYPECLASS_INTEGER",
+    "TYPECLASS_LOGICAL",
+    "TYPECLASS_REAL",
+    "Topocomm",
+    "UINT16_T",
+    "UINT32_T",
+    "UINT64_T",
+    "UINT8_T",
+    "UNDEFINED",
+    "UNEQUAL",
+    "UNIVERSE_SIZE",
+    "UNSIGNED",
+    "UNSIGNED_CHAR",
+    "UNSIGNED_INT",
+    "UNSIGNED_LONG",
+    "UNSIGNED_LONG_LONG",
+    "UNSIGNED_SHORT",
+    "UNWEIGHTED",
+    "Unpublish_name",
+    "VERSION",
+    "WCHAR",
+    "WEIGHTS_EMPTY",
+    "WIN_BASE",
+    "WIN_CREATE_FLAVOR",
+    "WIN_DISP_UNIT",
+    "WIN_FLAVOR",
+    "WIN_FLAVOR_ALLOCATE",
+    "WIN_FLAVOR_CREATE",
+    "WIN_FLAVOR_DYNAMIC",
+    "WIN_FLAVOR_SHARED",
+    "WIN_MODEL",
+    "WIN_NULL",
+    "WIN_SEPARATE",
+    "WIN_SIZE",
+    "WIN_UNIFIED",
+    "WTIME_IS_GLOBAL",
+    "Win",
+    "Wtick",
+    "Wtime",
+    "__pyx_capi__",
+    "_addressof",
+    "_datatype_create",
+    "_datatype_decode",
+    "_handleof",
+    "_set_abort_status",
+    "_set_uncaught",
+    "_sizeof",
+    "_typealign",
+    "_typecode",
+    "_typedict",
+    "_typedict_c",
+    "_typedict_f",
+    "buffer",
+    "get_vendor",
+    "memory",
+    "pickle",
+]
 __pyx_capi__: dict[str, Any]
 AINT: Final[Datatype]
 ANY_SOURCE: Final[int]
@@ -377,7 +761,9 @@ class Comm:
     def Allgatherv_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpecV, info: Info | None = None) -> Prequest: ...
     def Allreduce(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ...) -> None: ...
     def allreduce(self, sendobj: Any, op: Op | Callable[[Any, Any], Any] | None = None) -> Any: ...
-    def Allreduce_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ..., info: Info | None = None) -> Prequest: ...
+    def Allreduce_init(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ..., info: Info | None = None
+    ) -> Prequest: ...
     def Alltoall(self, sendbuf: BufSpecB | InPlace, recvbuf: BufSpecB) -> None: ...
     def alltoall(self, sendobj: Sequence[Any]) -> list[Any]: ...
     def Alltoall_init(self, sendbuf: BufSpecB | InPlace, recvbuf: BufSpecB, info: Info | None = None) -> Prequest: ...
@@ -402,7 +788,12 @@ class Comm:
     @classmethod
     def Create_errhandler(cls, errhandler_fn: Callable[[Comm, int], None]) -> Errhandler: ...
     @classmethod
-    def Create_keyval(cls, copy_fn: Callable[[Comm, int, Any], Any] | None = None, delete_fn: Callable[[Comm, int, Any], None] | None = None, nopython: bool = False) -> int: ...
+    def Create_keyval(
+        cls,
+        copy_fn: Callable[[Comm, int, Any], Any] | None = None,
+        delete_fn: Callable[[Comm, int, Any], None] | None = None,
+        nopython: bool = False,
+    ) -> int: ...
     def Delete_attr(self, keyval: int) -> None: ...
     def Detach_buffer(self) -> Buffer | None: ...
     def Disconnect(self) -> None: ...
@@ -421,9 +812,13 @@ class Comm:
     def fromint(cls, arg: int, /) -> Comm: ...
     def Gather(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpecB | None, root: int = ...) -> None: ...
     def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None: ...
-    def Gather_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpecB | None, root: int = ..., info: Info | None = None) -> Prequest: ...
+    def Gather_init(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpecB | None, root: int = ..., info: Info | None = None
+    ) -> Prequest: ...
     def Gatherv(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpecV | None, root: int = ...) -> None: ...
-    def Gatherv_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpecV | None, root: int = ..., info: Info | None = None) -> Prequest: ...
+    def Gatherv_init(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpecV | None, root: int = ..., info: Info | None = None
+    ) -> Prequest: ...
     def Get_attr(self, keyval: int) -> int | Any | None: ...
     def Get_errhandler(self) -> Errhandler: ...
     def Get_failed(self) -> Group: ...
@@ -465,9 +860,15 @@ class Comm:
     def iprobe(self, source: int = ..., tag: int = ..., status: Status | None = None) -> bool: ...
     def Irecv(self, buf: BufSpec, source: int = ..., tag: int = ...) -> Request: ...
     def irecv(self, buf: Buffer | None = None, source: int = ..., tag: int = ...) -> Request: ...
-    def Ireduce(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec | None, op: Op = ..., root: int = ...) -> Request: ...
-    def Ireduce_scatter(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, recvcounts: Sequence[int] | None = ..., op: Op = ...) -> Request: ...
-    def Ireduce_scatter_block(self, sendbuf: BufSpecB | InPlace, recvbuf: BufSpec | BufSpecB, op: Op = ...) -> Request: ...
+    def Ireduce(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec | None, op: Op = ..., root: int = ...
+    ) -> Request: ...
+    def Ireduce_scatter(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, recvcounts: Sequence[int] | None = ..., op: Op = ...
+    ) -> Request: ...
+    def Ireduce_scatter_block(
+        self, sendbuf: BufSpecB | InPlace, recvbuf: BufSpec | BufSpecB, op: Op = ...
+    ) -> Request: ...
     def Irsend(self, buf: BufSpec, dest: int, tag: int = 0) -> Request: ...
     def Is_inter(self) -> bool: ...
     @property
@@ -482,8 +883,18 @@ class Comm:
     def Iscatterv(self, sendbuf: BufSpecV | None, recvbuf: BufSpec | InPlace, root: int = ...) -> Request: ...
     def Isend(self, buf: BufSpec, dest: int, tag: int = 0) -> Request: ...
     def isend(self, obj: Any, dest: int, tag: int = 0) -> Request: ...
-    def Isendrecv(self, sendbuf: BufSpec, dest: int, sendtag: int = 0, recvbuf: BufSpec | None = None, source: int = ..., recvtag: int = ...) -> Request: ...
-    def Isendrecv_replace(self, buf: BufSpec, dest: int, sendtag: int = 0, source: int = ..., recvtag: int = ...) -> Request: ...
+    def Isendrecv(
+        self,
+        sendbuf: BufSpec,
+        dest: int,
+        sendtag: int = 0,
+        recvbuf: BufSpec | None = None,
+        source: int = ...,
+        recvtag: int = ...,
+    ) -> Request: ...
+    def Isendrecv_replace(
+        self, buf: BufSpec, dest: int, sendtag: int = 0, source: int = ..., recvtag: int = ...
+    ) -> Request: ...
     def Ishrink(self) -> tuple[Comm, Request]: ...
     def Issend(self, buf: BufSpec, dest: int, tag: int = 0) -> Request: ...
     def issend(self, obj: Any, dest: int, tag: int = 0) -> Request: ...
@@ -495,37 +906,91 @@ class Comm:
     def name(self) -> str: ...
     @name.setter
     def name(self, value: str, /) -> None: ...
-    def Precv_init(self, buf: BufSpec, partitions: int, source: int = ..., tag: int = ..., info: Info | None = None) -> Prequest: ...
+    def Precv_init(
+        self, buf: BufSpec, partitions: int, source: int = ..., tag: int = ..., info: Info | None = None
+    ) -> Prequest: ...
     def Probe(self, source: int = ..., tag: int = ..., status: Status | None = None) -> Literal[True]: ...
     def probe(self, source: int = ..., tag: int = ..., status: Status | None = None) -> Literal[True]: ...
-    def Psend_init(self, buf: BufSpec, partitions: int, dest: int, tag: int = 0, info: Info | None = None) -> Prequest: ...
+    def Psend_init(
+        self, buf: BufSpec, partitions: int, dest: int, tag: int = 0, info: Info | None = None
+    ) -> Prequest: ...
     def py2f(self) -> int: ...
     @property
     def rank(self) -> int: ...
     def Recv(self, buf: BufSpec, source: int = ..., tag: int = ..., status: Status | None = None) -> None: ...
-    def recv(self, buf: Buffer | None = None, source: int = ..., tag: int = ..., status: Status | None = None) -> Any: ...
+    def recv(
+        self, buf: Buffer | None = None, source: int = ..., tag: int = ..., status: Status | None = None
+    ) -> Any: ...
     def Recv_init(self, buf: BufSpec, source: int = ..., tag: int = ...) -> Prequest: ...
     def Reduce(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec | None, op: Op = ..., root: int = ...) -> None: ...
     def reduce(self, sendobj: Any, op: Op | Callable[[Any, Any], Any] | None = None, root: int = 0) -> Any | None: ...
-    def Reduce_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec | None, op: Op = ..., root: int = ..., info: Info | None = None) -> Prequest: ...
-    def Reduce_scatter(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, recvcounts: Sequence[int] | None = ..., op: Op = ...) -> None: ...
+    def Reduce_init(
+        self,
+        sendbuf: BufSpec | InPlace,
+        recvbuf: BufSpec | None,
+        op: Op = ...,
+        root: int = ...,
+        info: Info | None = None,
+    ) -> Prequest: ...
+    def Reduce_scatter(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, recvcounts: Sequence[int] | None = ..., op: Op = ...
+    ) -> None: ...
     def Reduce_scatter_block(self, sendbuf: BufSpecB | InPlace, recvbuf: BufSpec | BufSpecB, op: Op = ...) -> None: ...
-    def Reduce_scatter_block_init(self, sendbuf: BufSpecB | InPlace, recvbuf: BufSpec | BufSpecB, op: Op = ..., info: Info | None = None) -> Prequest: ...
-    def Reduce_scatter_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, recvcounts: Sequence[int] | None = ..., op: Op = ..., info: Info | None = None) -> Prequest: ...
+    def Reduce_scatter_block_init(
+        self, sendbuf: BufSpecB | InPlace, recvbuf: BufSpec | BufSpecB, op: Op = ..., info: Info | None = None
+    ) -> Prequest: ...
+    def Reduce_scatter_init(
+        self,
+        sendbuf: BufSpec | InPlace,
+        recvbuf: BufSpec,
+        recvcounts: Sequence[int] | None = ...,
+        op: Op = ...,
+        info: Info | None = None,
+    ) -> Prequest: ...
     def Revoke(self) -> None: ...
     def Rsend(self, buf: BufSpec, dest: int, tag: int = 0) -> None: ...
     def Rsend_init(self, buf: BufSpec, dest: int, tag: int = 0) -> Prequest: ...
     def Scatter(self, sendbuf: BufSpecB | None, recvbuf: BufSpec | InPlace, root: int = ...) -> None: ...
     def scatter(self, sendobj: Sequence[Any] | None, root: int = 0) -> Any: ...
-    def Scatter_init(self, sendbuf: BufSpecB | None, recvbuf: BufSpec | InPlace, root: int = ..., info: Info | None = None) -> Prequest: ...
+    def Scatter_init(
+        self, sendbuf: BufSpecB | None, recvbuf: BufSpec | InPlace, root: int = ..., info: Info | None = None
+    ) -> Prequest: ...
     def Scatterv(self, sendbuf: BufSpecV | None, recvbuf: BufSpec | InPlace, root: int = ...) -> None: ...
-    def Scatterv_init(self, sendbuf: BufSpecV | None, recvbuf: BufSpec | InPlace, root: int = ..., info: Info | None = None) -> Prequest: ...
+    def Scatterv_init(
+        self, sendbuf: BufSpecV | None, recvbuf: BufSpec | InPlace, root: int = ..., info: Info | None = None
+    ) -> Prequest: ...
     def Send(self, buf: BufSpec, dest: int, tag: int = 0) -> None: ...
     def send(self, obj: Any, dest: int, tag: int = 0) -> None: ...
     def Send_init(self, buf: BufSpec, dest: int, tag: int = 0) -> Prequest: ...
-    def Sendrecv(self, sendbuf: BufSpec, dest: int, sendtag: int = 0, recvbuf: BufSpec | None = None, source: int = ..., recvtag: int = ..., status: Status | None = None) -> None: ...
-    def sendrecv(self, sendobj: Any, dest: int, sendtag: int = 0, recvbuf: Buffer | None = None, source: int = ..., recvtag: int = ..., status: Status | None = None) -> Any: ...
-    def Sendrecv_replace(self, buf: BufSpec, dest: int, sendtag: int = 0, source: int = ..., recvtag: int = ..., status: Status | None = None) -> None: ...
+    def Sendrecv(
+        self,
+        sendbuf: BufSpec,
+        dest: int,
+        sendtag: int = 0,
+        recvbuf: BufSpec | None = None,
+        source: int = ...,
+        recvtag: int = ...,
+        status: Status | None = None,
+    ) -> None: ...
+    def sendrecv(
+        self,
+        sendobj: Any,
+        dest: int,
+        sendtag: int = 0,
+        recvbuf: Buffer | None = None,
+        source: int = ...,
+        recvtag: int = ...,
+        status: Status | None = None,
+    ) -> Any: ...
+    def Sendrecv_replace(
+        self,
+        buf: BufSpec,
+        dest: int,
+        sendtag: int = 0,
+        source: int = ...,
+        recvtag: int = ...,
+        status: Status | None = None,
+    ) -> None: ...
     def Set_attr(self, keyval: int, attrval: Any) -> None: ...
     def Set_errhandler(self, errhandler: Errhandler) -> None: ...
     def Set_info(self, info: Info) -> None: ...
@@ -556,7 +1021,16 @@ class Datatype:
     @property
     def contents(self) -> tuple[list[int], list[int], list[int], list[Datatype]]: ...
     def Create_contiguous(self, count: int) -> Self: ...
-    def Create_darray(self, size: int, rank: int, gsizes: Sequence[int], distribs: Sequence[int], dargs: Sequence[int], psizes: Sequence[int], order: int = ...) -> Self: ...
+    def Create_darray(
+        self,
+        size: int,
+        rank: int,
+        gsizes: Sequence[int],
+        distribs: Sequence[int],
+        dargs: Sequence[int],
+        psizes: Sequence[int],
+        order: int = ...,
+    ) -> Self: ...
     def Create_dup(self) -> Self: ...
     @classmethod
     def Create_f90_complex(cls, p: int, r: int) -> Self: ...
@@ -570,11 +1044,20 @@ class Datatype:
     def Create_indexed(self, blocklengths: Sequence[int], displacements: Sequence[int]) -> Self: ...
     def Create_indexed_block(self, blocklength: int, displacements: Sequence[int]) -> Self: ...
     @classmethod
-    def Create_keyval(cls, copy_fn: Callable[[Datatype, int, Any], Any] | None = None, delete_fn: Callable[[Datatype, int, Any], None] | None = None, nopython: bool = False) -> int: ...
+    def Create_keyval(
+        cls,
+        copy_fn: Callable[[Datatype, int, Any], Any] | None = None,
+        delete_fn: Callable[[Datatype, int, Any], None] | None = None,
+        nopython: bool = False,
+    ) -> int: ...
     def Create_resized(self, lb: int, extent: int) -> Self: ...
     @classmethod
-    def Create_struct(cls, blocklengths: Sequence[int], displacements: Sequence[int], datatypes: Sequence[Datatype]) -> Self: ...
-    def Create_subarray(self, sizes: Sequence[int], subsizes: Sequence[int], starts: Sequence[int], order: int = ...) -> Self: ...
+    def Create_struct(
+        cls, blocklengths: Sequence[int], displacements: Sequence[int], datatypes: Sequence[Datatype]
+    ) -> Self: ...
+    def Create_subarray(
+        self, sizes: Sequence[int], subsizes: Sequence[int], starts: Sequence[int], order: int = ...
+    ) -> Self: ...
     def Create_vector(self, count: int, blocklength: int, stride: int) -> Self: ...
     def decode(self) -> tuple[Datatype, str, dict[str, Any]]: ...
     def Delete_attr(self, keyval: int) -> None: ...
@@ -727,7 +1210,9 @@ class File:
     def Iwrite_at_all(self, offset: int, buf: BufSpec) -> Request: ...
     def Iwrite_shared(self, buf: BufSpec) -> Request: ...
     @classmethod
-    def Open(cls, comm: Intracomm, filename: PathLike[AnyStr] | str | bytes, amode: int = ..., info: Info | None = None) -> Self: ...
+    def Open(
+        cls, comm: Intracomm, filename: PathLike[AnyStr] | str | bytes, amode: int = ..., info: Info | None = None
+    ) -> Self: ...
     def Preallocate(self, size: int) -> None: ...
     def py2f(self) -> int: ...
     def Read(self, buf: BufSpec, status: Status | None = None) -> None: ...
@@ -748,7 +1233,14 @@ class File:
     def Set_errhandler(self, errhandler: Errhandler) -> None: ...
     def Set_info(self, info: Info) -> None: ...
     def Set_size(self, size: int) -> None: ...
-    def Set_view(self, disp: int = 0, etype: Datatype | None = None, filetype: Datatype | None = None, datarep: str = 'native', info: Info | None = None) -> None: ...
+    def Set_view(
+        self,
+        disp: int = 0,
+        etype: Datatype | None = None,
+        filetype: Datatype | None = None,
+        datarep: str = "native",
+        info: Info | None = None,
+    ) -> None: ...
     @property
     def size(self) -> int: ...
     def Sync(self) -> None: ...
@@ -864,7 +1356,9 @@ class Info:
     def py2f(self) -> int: ...
     def Set(self, key: str, value: str) -> None: ...
     def toint(self) -> int: ...
-    def update(self, items: Info | Mapping[str, str] | Iterable[tuple[str, str]] | None = None, **kwds: str) -> None: ...
+    def update(
+        self, items: Info | Mapping[str, str] | Iterable[tuple[str, str]] | None = None, **kwds: str
+    ) -> None: ...
     def values(self) -> list[str]: ...
 
 @disjoint_base
@@ -931,7 +1425,13 @@ class Op:
 
 @disjoint_base
 class Pickle:
-    def __init__(self, dumps: Callable[..., bytes] | None = None, loads: Callable[..., Any] | None = None, protocol: int | None = None, threshold: int | None = None) -> None: ...
+    def __init__(
+        self,
+        dumps: Callable[..., bytes] | None = None,
+        loads: Callable[..., Any] | None = None,
+        protocol: int | None = None,
+        threshold: int | None = None,
+    ) -> None: ...
     def dumps(self, obj: Any) -> bytes: ...
     def dumps_oob(self, obj: Any) -> tuple[bytes, list[buffer]]: ...
     def loads(self, data: Buffer) -> Any: ...
@@ -985,7 +1485,9 @@ class Request:
     @classmethod
     def Testall(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> bool: ...
     @classmethod
-    def testall(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> tuple[bool, list[Any] | None]: ...
+    def testall(
+        cls, requests: Sequence[Request], statuses: list[Status] | None = None
+    ) -> tuple[bool, list[Any] | None]: ...
     @classmethod
     def Testany(cls, requests: Sequence[Request], status: Status | None = None) -> tuple[int, bool]: ...
     @classmethod
@@ -993,7 +1495,9 @@ class Request:
     @classmethod
     def Testsome(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> list[int] | None: ...
     @classmethod
-    def testsome(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> tuple[list[int] | None, list[Any] | None]: ...
+    def testsome(
+        cls, requests: Sequence[Request], statuses: list[Status] | None = None
+    ) -> tuple[list[int] | None, list[Any] | None]: ...
     def toint(self) -> int: ...
     def Wait(self, status: Status | None = None) -> Literal[True]: ...
     def wait(self, status: Status | None = None) -> Any: ...
@@ -1008,7 +1512,9 @@ class Request:
     @classmethod
     def Waitsome(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> list[int] | None: ...
     @classmethod
-    def waitsome(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> tuple[list[int] | None, list[Any] | None]: ...
+    def waitsome(
+        cls, requests: Sequence[Request], statuses: list[Status] | None = None
+    ) -> tuple[list[int] | None, list[Any] | None]: ...
 
 @disjoint_base
 class Session:
@@ -1100,31 +1606,48 @@ class Win:
     def __bool__(self) -> bool: ...
     def __reduce__(self) -> str | tuple[Any, ...]: ...
     __hash__: None  # type: ignore[assignment]
-    def Accumulate(self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None) -> None: ...
+    def Accumulate(
+        self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None
+    ) -> None: ...
     @classmethod
-    def Allocate(cls, size: int, disp_unit: int = 1, info: Info | None = None, comm: Intracomm | None = None) -> Self: ...
+    def Allocate(
+        cls, size: int, disp_unit: int = 1, info: Info | None = None, comm: Intracomm | None = None
+    ) -> Self: ...
     @classmethod
-    def Allocate_shared(cls, size: int, disp_unit: int = 1, info: Info | None = None, comm: Intracomm | None = None) -> Self: ...
+    def Allocate_shared(
+        cls, size: int, disp_unit: int = 1, info: Info | None = None, comm: Intracomm | None = None
+    ) -> Self: ...
     def Attach(self, memory: Buffer) -> None: ...
     @property
     def attrs(self) -> tuple[int, int, int]: ...
     def Call_errhandler(self, errorcode: int) -> None: ...
-    def Compare_and_swap(self, origin: BufSpec, compare: BufSpec, result: BufSpec, target_rank: int, target_disp: int = 0) -> None: ...
+    def Compare_and_swap(
+        self, origin: BufSpec, compare: BufSpec, result: BufSpec, target_rank: int, target_disp: int = 0
+    ) -> None: ...
     def Complete(self) -> None: ...
     @classmethod
-    def Create(cls, memory: Buffer | Bottom, disp_unit: int = 1, info: Info | None = None, comm: Intracomm | None = None) -> Self: ...
+    def Create(
+        cls, memory: Buffer | Bottom, disp_unit: int = 1, info: Info | None = None, comm: Intracomm | None = None
+    ) -> Self: ...
     @classmethod
     def Create_dynamic(cls, info: Info | None = None, comm: Intracomm | None = None) -> Self: ...
     @classmethod
     def Create_errhandler(cls, errhandler_fn: Callable[[Win, int], None]) -> Errhandler: ...
     @classmethod
-    def Create_keyval(cls, copy_fn: Callable[[Win, int, Any], Any] | None = None, delete_fn: Callable[[Win, int, Any], None] | None = None, nopython: bool = False) -> int: ...
+    def Create_keyval(
+        cls,
+        copy_fn: Callable[[Win, int, Any], Any] | None = None,
+        delete_fn: Callable[[Win, int, Any], None] | None = None,
+        nopython: bool = False,
+    ) -> int: ...
     def Delete_attr(self, keyval: int) -> None: ...
     def Detach(self, memory: Buffer) -> None: ...
     @classmethod
     def f2py(cls, arg: int) -> Win: ...
     def Fence(self, assertion: int = ...) -> None: ...
-    def Fetch_and_op(self, origin: BufSpec, result: BufSpec, target_rank: int, target_disp: int = 0, op: Op | None = None) -> None: ...
+    def Fetch_and_op(
+        self, origin: BufSpec, result: BufSpec, target_rank: int, target_disp: int = 0, op: Op | None = None
+    ) -> None: ...
     @property
     def flavor(self) -> int: ...
     def Flush(self, rank: int) -> None: ...
@@ -1140,7 +1663,9 @@ class Win:
     @classmethod
     def fromint(cls, arg: int, /) -> Win: ...
     def Get(self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None) -> None: ...
-    def Get_accumulate(self, origin: BufSpec, result: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None) -> None: ...
+    def Get_accumulate(
+        self, origin: BufSpec, result: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None
+    ) -> None: ...
     def Get_attr(self, keyval: int) -> int | Any | None: ...
     def Get_errhandler(self) -> Errhandler: ...
     def Get_group(self) -> Group: ...
@@ -1169,9 +1694,13 @@ class Win:
     def Post(self, group: Group, assertion: int = 0) -> None: ...
     def Put(self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None) -> None: ...
     def py2f(self) -> int: ...
-    def Raccumulate(self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None) -> Request: ...
+    def Raccumulate(
+        self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None
+    ) -> Request: ...
     def Rget(self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None) -> Request: ...
-    def Rget_accumulate(self, origin: BufSpec, result: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None) -> Request: ...
+    def Rget_accumulate(
+        self, origin: BufSpec, result: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op | None = None
+    ) -> Request: ...
     def Rput(self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None) -> Request: ...
     def Set_attr(self, keyval: int, attrval: Any) -> None: ...
     def Set_errhandler(self, errhandler: Errhandler) -> None: ...
@@ -1223,12 +1752,28 @@ class Grequest(Request):
     def Complete(self) -> None: ...
     def complete(self, obj: Any = None) -> None: ...
     @classmethod
-    def Start(cls, query_fn: Callable[..., None] | None = None, free_fn: Callable[..., None] | None = None, cancel_fn: Callable[..., None] | None = None, args: tuple[Any] | None = None, kwargs: dict[str, Any] | None = None) -> Grequest: ...
+    def Start(
+        cls,
+        query_fn: Callable[..., None] | None = None,
+        free_fn: Callable[..., None] | None = None,
+        cancel_fn: Callable[..., None] | None = None,
+        args: tuple[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> Grequest: ...
 
 class Intercomm(Comm):
     def __new__(cls, comm: Comm | None = None) -> Self: ...
     @classmethod
-    def Create_from_groups(cls, local_group: Group, local_leader: int, remote_group: Group, remote_leader: int, stringtag: str = 'org.mpi4py', info: Info | None = None, errhandler: Errhandler | None = None) -> Intracomm: ...
+    def Create_from_groups(
+        cls,
+        local_group: Group,
+        local_leader: int,
+        remote_group: Group,
+        remote_leader: int,
+        stringtag: str = "org.mpi4py",
+        info: Info | None = None,
+        errhandler: Errhandler | None = None,
+    ) -> Intracomm: ...
     def Get_remote_group(self) -> Group: ...
     def Get_remote_size(self) -> int: ...
     def Merge(self, high: bool = False) -> Intracomm: ...
@@ -1242,25 +1787,67 @@ class Intracomm(Comm):
     def Accept(self, port_name: str, info: Info | None = None, root: int = 0) -> Intercomm: ...
     def Cart_map(self, dims: Sequence[int], periods: Sequence[bool] | None = None) -> int: ...
     def Connect(self, port_name: str, info: Info | None = None, root: int = 0) -> Intercomm: ...
-    def Create_cart(self, dims: Sequence[int], periods: Sequence[bool] | None = None, reorder: bool = False) -> Cartcomm: ...
-    def Create_dist_graph(self, sources: Sequence[int], degrees: Sequence[int], destinations: Sequence[int], weights: Sequence[int] | None = None, info: Info | None = None, reorder: bool = False) -> Distgraphcomm: ...
-    def Create_dist_graph_adjacent(self, sources: Sequence[int], destinations: Sequence[int], sourceweights: Sequence[int] | None = None, destweights: Sequence[int] | None = None, info: Info | None = None, reorder: bool = False) -> Distgraphcomm: ...
+    def Create_cart(
+        self, dims: Sequence[int], periods: Sequence[bool] | None = None, reorder: bool = False
+    ) -> Cartcomm: ...
+    def Create_dist_graph(
+        self,
+        sources: Sequence[int],
+        degrees: Sequence[int],
+        destinations: Sequence[int],
+        weights: Sequence[int] | None = None,
+        info: Info | None = None,
+        reorder: bool = False,
+    ) -> Distgraphcomm: ...
+    def Create_dist_graph_adjacent(
+        self,
+        sources: Sequence[int],
+        destinations: Sequence[int],
+        sourceweights: Sequence[int] | None = None,
+        destweights: Sequence[int] | None = None,
+        info: Info | None = None,
+        reorder: bool = False,
+    ) -> Distgraphcomm: ...
     @classmethod
-    def Create_from_group(cls, group: Group, stringtag: str = 'org.mpi4py', info: Info | None = None, errhandler: Errhandler | None = None) -> Intracomm: ...
+    def Create_from_group(
+        cls, group: Group, stringtag: str = "org.mpi4py", info: Info | None = None, errhandler: Errhandler | None = None
+    ) -> Intracomm: ...
     def Create_graph(self, index: Sequence[int], edges: Sequence[int], reorder: bool = False) -> Graphcomm: ...
     def Create_group(self, group: Group, tag: int = 0) -> Intracomm: ...
-    def Create_intercomm(self, local_leader: int, peer_comm: Intracomm, remote_leader: int, tag: int = 0) -> Intercomm: ...
+    def Create_intercomm(
+        self, local_leader: int, peer_comm: Intracomm, remote_leader: int, tag: int = 0
+    ) -> Intercomm: ...
     def Exscan(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ...) -> None: ...
     def exscan(self, sendobj: Any, op: Op | Callable[[Any, Any], Any] | None = None) -> Any: ...
-    def Exscan_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ..., info: Info | None = None) -> Prequest: ...
+    def Exscan_init(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ..., info: Info | None = None
+    ) -> Prequest: ...
     def Graph_map(self, index: Sequence[int], edges: Sequence[int]) -> int: ...
     def Iexscan(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ...) -> Request: ...
     def Iscan(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ...) -> Request: ...
     def Scan(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ...) -> None: ...
     def scan(self, sendobj: Any, op: Op | Callable[[Any, Any], Any] | None = None) -> Any: ...
-    def Scan_init(self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ..., info: Info | None = None) -> Prequest: ...
-    def Spawn(self, command: PathLike[AnyStr] | str | bytes, args: Sequence[str] | None = None, maxprocs: int = 1, info: Info | None = None, root: int = 0, errcodes: list[int] | None = None) -> Intercomm: ...
-    def Spawn_multiple(self, command: Sequence[PathLike[AnyStr] | str | bytes], args: Sequence[Sequence[str]] | None = None, maxprocs: Sequence[int] | None = None, info: Sequence[Info] | Info | None = None, root: int = 0, errcodes: list[list[int]] | None = None) -> Intercomm: ...
+    def Scan_init(
+        self, sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = ..., info: Info | None = None
+    ) -> Prequest: ...
+    def Spawn(
+        self,
+        command: PathLike[AnyStr] | str | bytes,
+        args: Sequence[str] | None = None,
+        maxprocs: int = 1,
+        info: Info | None = None,
+        root: int = 0,
+        errcodes: list[int] | None = None,
+    ) -> Intercomm: ...
+    def Spawn_multiple(
+        self,
+        command: Sequence[PathLike[AnyStr] | str | bytes],
+        args: Sequence[Sequence[str]] | None = None,
+        maxprocs: Sequence[int] | None = None,
+        info: Sequence[Info] | Info | None = None,
+        root: int = 0,
+        errcodes: list[list[int]] | None = None,
+    ) -> Intercomm: ...
 
 class Prequest(Request):
     def __new__(cls, request: Request | None = None) -> Self: ...
@@ -1410,7 +1997,12 @@ def Open_port(info: Info | None = None) -> str: ...
 def Pcontrol(level: int) -> None: ...
 def Publish_name(service_name: str, port_name: str, info: Info | None = None) -> None: ...
 def Query_thread() -> int: ...
-def Register_datarep(datarep: str, read_fn: Callable[[Buffer, Datatype, int, Buffer, int], None], write_fn: Callable[[Buffer, Datatype, int, Buffer, int], None], extent_fn: Callable[[Datatype], int]) -> None: ...
+def Register_datarep(
+    datarep: str,
+    read_fn: Callable[[Buffer, Datatype, int, Buffer, int], None],
+    write_fn: Callable[[Buffer, Datatype, int, Buffer, int], None],
+    extent_fn: Callable[[Datatype], int],
+) -> None: ...
 def Remove_error_class(errorclass: int) -> None: ...
 def Remove_error_code(errorcode: int) -> None: ...
 def Remove_error_string(errorcode: int) -> None: ...

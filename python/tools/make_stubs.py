@@ -217,9 +217,12 @@ def stub():
             continue
         if isinstance(value, type):
             (classes if value.__name__ == name else aliases).append((name, value))
-        elif callable(value) and hasattr(value, "__name__") and not isinstance(type(value), type(MPI.Op)) or type(
-            value
-        ).__name__ in ("builtin_function_or_method", "function"):
+        elif (
+            callable(value)
+            and hasattr(value, "__name__")
+            and not isinstance(type(value), type(MPI.Op))
+            or type(value).__name__ in ("builtin_function_or_method", "function")
+        ):
             if type(value).__module__ == "mpi4py.MPI":
                 values.append((name, value))
             else:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Jobs of Python ranks in which something dies; see README.md beside this file.
 
-    python tests/crash/test_crash.py [-v] [-k PATTERN]
+python tests/crash/test_crash.py [-v] [-k PATTERN]
 """
 
 from __future__ import annotations
@@ -161,7 +161,9 @@ class OneRankFails(Base):
             with self.subTest(name):
                 outcome = self.fail("1 / 0", wait)
                 self.assertEqual(outcome.status, 1, outcome)
-                self.assertIn("rank 1 of 3 failed first: it ended with an uncaught Python exception", outcome.sentence, outcome)
+                self.assertIn(
+                    "rank 1 of 3 failed first: it ended with an uncaught Python exception", outcome.sentence, outcome
+                )
                 self.assertIn("ZeroDivisionError: division by zero", outcome.stderr, outcome)
 
     def test_signals_are_named_whatever_the_others_wait_for(self) -> None:
@@ -169,7 +171,9 @@ class OneRankFails(Base):
             with self.subTest(name):
                 outcome = self.fail("os.kill(os.getpid(), signal.SIGSEGV)", wait)
                 self.assertEqual(outcome.status, 139, outcome)
-                self.assertIn("rank 1 of 3 failed first: it was killed by signal 11 (SIGSEGV", outcome.sentence, outcome)
+                self.assertIn(
+                    "rank 1 of 3 failed first: it was killed by signal 11 (SIGSEGV", outcome.sentence, outcome
+                )
 
     def test_an_exit_code_ends_the_job(self) -> None:
         for how in ["sys.exit(3)", "os._exit(3)"]:
@@ -181,7 +185,9 @@ class OneRankFails(Base):
     def test_abort_gives_its_code(self) -> None:
         outcome = self.fail("comm.Abort(7)")
         self.assertEqual(outcome.status, 7, outcome)
-        self.assertIn("rank 1 of 3 failed first: it called MPI_Abort(7); the other 2 ranks were ended", outcome.sentence)
+        self.assertIn(
+            "rank 1 of 3 failed first: it called MPI_Abort(7); the other 2 ranks were ended", outcome.sentence
+        )
 
     def test_an_exit_with_0_in_the_middle_is_a_failure_when_others_wait(self) -> None:
         outcome = self.fail("os._exit(0)")
@@ -355,7 +361,11 @@ class Families(Base):
         )
         try:
             process = subprocess.run(
-                [mpiexec(), "-n", "2", sys.executable, str(path)], capture_output=True, text=True, timeout=LIMIT, check=False
+                [mpiexec(), "-n", "2", sys.executable, str(path)],
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=False,
             )
         finally:
             path.unlink()

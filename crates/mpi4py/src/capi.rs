@@ -41,8 +41,7 @@ fn argument<'py>(py: Python<'py>, object: *mut ffi::PyObject) -> Borrowed<'py, '
 fn add(dict: &Bound<'_, PyDict>, name: &str, signature: &'static CStr, function: *mut c_void) -> PyResult<()> {
     let py = dict.py();
     // SAFETY: the function and the signature are static.
-    let capsule =
-        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(function, signature.as_ptr(), None))? };
+    let capsule = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(function, signature.as_ptr(), None))? };
     dict.set_item(name, capsule)
 }
 

@@ -118,7 +118,8 @@ struct Codes(Vec<c_int>);
 
 impl Codes {
     fn new(wanted: Option<&Bound<'_, PyList>>, maxprocs: &[c_int]) -> Self {
-        let total = if wanted.is_none() { 0 } else { maxprocs.iter().map(|&one| usize::try_from(one).unwrap_or(0)).sum() };
+        let total =
+            if wanted.is_none() { 0 } else { maxprocs.iter().map(|&one| usize::try_from(one).unwrap_or(0)).sum() };
         Self(vec![MPI_SUCCESS; total])
     }
 

@@ -112,8 +112,9 @@ fn Get_error_class(py: Python<'_>, errorcode: c_int) -> PyResult<c_int> {
 /// Return the text that belongs to an error class or code.
 #[pyfunction]
 fn Get_error_string(py: Python<'_>, errorcode: c_int) -> PyResult<String> {
-    let mut class = MPI_SUCCESS;
-    mpi!(py, MPI_Error_class(errorcode, &raw mut class))?;
+    // A code that the library does not know is an error of this call.
+    let (mut text, mut len) = ([0; MPI_MAX_ERROR_STRING as usize], 0);
+    mpi!(py, MPI_Error_string(errorcode, text.as_mut_ptr(), &raw mut len))?;
     Ok(text_of(errorcode))
 }
 

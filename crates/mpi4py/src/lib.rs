@@ -6,7 +6,6 @@
 //! MPI names are the interface of this crate: Python's users write `comm.Send`.
 #![allow(non_snake_case, reason = "methods have the names that MPI and mpi4py give them")]
 #![allow(unreachable_pub, reason = "the Python module is the only interface")]
-
 #![allow(clippy::too_many_arguments, reason = "the MPI functions have as many")]
 #![allow(clippy::needless_pass_by_value, reason = "arguments of Python methods arrive by value")]
 

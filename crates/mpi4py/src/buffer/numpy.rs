@@ -73,8 +73,8 @@ static TYPES: [(Datatype, isize); 24] = [
     (c::MPI_DATATYPE_NULL, 0), // bytes
     (c::MPI_DATATYPE_NULL, 0), // text
     (c::MPI_DATATYPE_NULL, 0), // record
-    (c::MPI_INT64_T, 8),       // date
-    (c::MPI_INT64_T, 8),       // difference of dates
+    (c::MPI_DATATYPE_NULL, 0), // date
+    (c::MPI_DATATYPE_NULL, 0), // difference of dates
     (c::MPI_REAL2, 2),
 ];
 

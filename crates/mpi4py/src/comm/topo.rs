@@ -192,10 +192,7 @@ impl Intracomm {
         let (raw, mut new, info, reorder) = (raw_of(slf), MPI_COMM_NULL, info_or_null(info), c_int::from(reorder));
         let (n, from, degrees) = (sources.count()?, sources.0.as_ptr(), degrees.as_ptr());
         let (to, weights) = (destinations.0.as_ptr(), weights.pointer());
-        mpi_wait!(
-            slf.py(),
-            MPI_Dist_graph_create(raw, n, from, degrees, to, weights, info, reorder, &raw mut new)
-        )?;
+        mpi_wait!(slf.py(), MPI_Dist_graph_create(raw, n, from, degrees, to, weights, info, reorder, &raw mut new))?;
         Distgraphcomm::wrap(slf.py(), new)
     }
 

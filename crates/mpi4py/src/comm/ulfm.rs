@@ -28,7 +28,9 @@ impl Comm {
     ///
     /// Make the communicator unusable everywhere.
     fn Revoke(&self) -> PyResult<()> {
-        Err(PyNotImplementedError::new_err("the MPI library's binary interface has no function to revoke a communicator"))
+        Err(PyNotImplementedError::new_err(
+            "the MPI library's binary interface has no function to revoke a communicator",
+        ))
     }
 
     /// Is_revoked(self) -> bool

@@ -269,10 +269,7 @@ impl Datatype {
     /// Get_contents(self) -> tuple[list[int], list[int], list[int], list[Datatype]]
     ///
     /// Integers, addresses, large counts and datatypes that the datatype was made from.
-    fn Get_contents<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Lists<'py>> {
+    fn Get_contents<'py>(&self, py: Python<'py>) -> PyResult<Lists<'py>> {
         let found = contents(py, self.raw(), envelope(py, self.raw())?)?;
         let types: PyResult<Vec<_>> = found.types.iter().map(|&raw| object(py, raw)).collect();
         Ok((found.integers, found.addresses, found.counts, types?))
@@ -282,10 +279,7 @@ impl Datatype {
     ///
     /// Contents.
     #[getter]
-    fn contents<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Lists<'py>> {
+    fn contents<'py>(&self, py: Python<'py>) -> PyResult<Lists<'py>> {
         self.Get_contents(py)
     }
 

@@ -20,8 +20,8 @@ use crate::info::Info;
 use mpi_abi as abi;
 use mpi_abi::Offset;
 use mpi_abi::consts::{
-    MPI_BYTE, MPI_DATATYPE_NULL, MPI_FILE_NULL, MPI_GROUP_NULL, MPI_INFO_NULL, MPI_MAX_DATAREP_STRING,
-    MPI_MODE_RDONLY, MPI_SEEK_SET,
+    MPI_BYTE, MPI_DATATYPE_NULL, MPI_FILE_NULL, MPI_GROUP_NULL, MPI_INFO_NULL, MPI_MAX_DATAREP_STRING, MPI_MODE_RDONLY,
+    MPI_SEEK_SET,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyType};
@@ -328,4 +328,3 @@ impl File {
         mpi_wait!(py, MPI_File_sync(raw))
     }
 }
-

@@ -310,5 +310,5 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 fn instance(py: Python<'_>) -> PyResult<&Pickle> {
-    INSTANCE.get(py).map(|p| p.get()).ok_or_else(|| PyValueError::new_err("mpi4py.MPI is not ready"))
+    INSTANCE.get(py).map(pyo3::Py::get).ok_or_else(|| PyValueError::new_err("mpi4py.MPI is not ready"))
 }

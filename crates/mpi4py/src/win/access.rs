@@ -132,10 +132,7 @@ impl Win {
     ) -> PyResult<()> {
         let (m, raw, op) = (self::origin(origin, target_rank, Access::Read)?, self.raw(), op_or_sum(op));
         let t = Target::new(target, &m)?;
-        mpi_wait!(
-            py,
-            MPI_Accumulate_c(m.addr, m.count, m.datatype, target_rank, t.disp, t.count, t.datatype, op, raw)
-        )
+        mpi_wait!(py, MPI_Accumulate_c(m.addr, m.count, m.datatype, target_rank, t.disp, t.count, t.datatype, op, raw))
     }
 
     /// Raccumulate(self, origin: BufSpec, target_rank: int, target: TargetSpec | None = None, op: Op = SUM) -> Request
@@ -284,9 +281,6 @@ impl Win {
             single(message, what, &r, target_rank)?;
         }
         let datatype = r.datatype;
-        mpi_wait!(
-            py,
-            MPI_Compare_and_swap(m.addr, c.addr, r.addr, datatype, target_rank, target_disp, raw)
-        )
+        mpi_wait!(py, MPI_Compare_and_swap(m.addr, c.addr, r.addr, datatype, target_rank, target_disp, raw))
     }
 }
