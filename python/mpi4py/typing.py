@@ -1,7 +1,9 @@
 """Types of arguments, for annotations."""
 
+# ruff: noqa: UP007 -- quoted names inside of these unions are resolved by type checkers only
+
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, List, Optional, Protocol, SupportsIndex, Tuple, Union
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, Union
 
 if TYPE_CHECKING:
     from .MPI import BottomType, Datatype, InPlaceType
@@ -28,7 +30,7 @@ __all__ = [
 
 _Stream = Union[int, Any]
 _Capsule = object
-_Device = Tuple[int, int]
+_Device = tuple[int, int]
 
 
 class SupportsBuffer(Protocol):
@@ -42,7 +44,7 @@ class SupportsBuffer(Protocol):
 class SupportsDLPack(Protocol):
     """Objects with the DLPack protocol, as tensors of many libraries."""
 
-    def __dlpack__(self, /, *, stream: Optional[_Stream] = None) -> _Capsule: ...
+    def __dlpack__(self, /, *, stream: _Stream | None = None) -> _Capsule: ...
 
     def __dlpack_device__(self) -> _Device: ...
 
@@ -71,34 +73,34 @@ _Displs = Sequence[Displ]
 # A buffer alone, or with a count, a displacement and a type.
 BufSpec = Union[
     Buffer,
-    Tuple[_Data, Count],
-    Tuple[_Data, TypeSpec],
-    Tuple[_Data, Count, TypeSpec],
-    Tuple[_Data, Tuple[Count, Displ], TypeSpec],
-    Tuple[_Data, Count, Displ, TypeSpec],
-    List[Any],
+    tuple[_Data, Count],
+    tuple[_Data, TypeSpec],
+    tuple[_Data, Count, TypeSpec],
+    tuple[_Data, tuple[Count, Displ], TypeSpec],
+    tuple[_Data, Count, Displ, TypeSpec],
+    list[Any],
 ]
 # In blocks of one size for all ranks.
-BufSpecB = Union[Buffer, Tuple[_Data, Count], Tuple[_Data, TypeSpec], Tuple[_Data, Count, TypeSpec], List[Any]]
+BufSpecB = Union[Buffer, tuple[_Data, Count], tuple[_Data, TypeSpec], tuple[_Data, Count, TypeSpec], list[Any]]
 # In blocks, each with its size and place.
 BufSpecV = Union[
     Buffer,
-    Tuple[_Data, _Counts],
-    Tuple[_Data, Tuple[_Counts, _Displs]],
-    Tuple[_Data, TypeSpec],
-    Tuple[_Data, _Counts, TypeSpec],
-    Tuple[_Data, Tuple[_Counts, _Displs], TypeSpec],
-    Tuple[_Data, _Counts, _Displs, TypeSpec],
-    List[Any],
+    tuple[_Data, _Counts],
+    tuple[_Data, tuple[_Counts, _Displs]],
+    tuple[_Data, TypeSpec],
+    tuple[_Data, _Counts, TypeSpec],
+    tuple[_Data, tuple[_Counts, _Displs], TypeSpec],
+    tuple[_Data, _Counts, _Displs, TypeSpec],
+    list[Any],
 ]
 # In blocks, each with its size, place and type.
 BufSpecW = Union[
-    Tuple[_Data, Sequence["Datatype"]],
-    Tuple[_Data, Tuple[_Counts, _Displs], Sequence["Datatype"]],
-    Tuple[_Data, _Counts, _Displs, Sequence["Datatype"]],
-    List[Any],
+    tuple[_Data, Sequence["Datatype"]],
+    tuple[_Data, tuple[_Counts, _Displs], Sequence["Datatype"]],
+    tuple[_Data, _Counts, _Displs, Sequence["Datatype"]],
+    list[Any],
 ]
 # Where in the target's window.
-TargetSpec = Union[Displ, Tuple[()], Tuple[Displ], Tuple[Displ, Count], Tuple[Displ, Count, TypeSpec], List[Any]]
+TargetSpec = Union[Displ, tuple[()], tuple[Displ], tuple[Displ, Count], tuple[Displ, Count, TypeSpec], list[Any]]
 
 _Function = Callable[..., Any]
