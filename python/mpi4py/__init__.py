@@ -78,14 +78,17 @@ def get_include():
 
 
 def get_config():
-    """Return what `mpi.cfg` in the package says about the MPI library, if there is such a file."""
+    """Return which MPI library is chosen: what MPI4PY_LIBMPI says, or the built-in one; and `mpi.cfg`'s content."""
+    import os
     from configparser import ConfigParser
     from os.path import join
 
     parser = ConfigParser()
     parser.add_section("mpi")
     parser.read(join(_folder(), "mpi.cfg"), encoding="utf-8")
-    return dict(parser.items("mpi"))
+    chosen = os.environ.get("MPI4PY_LIBMPI", "").strip()
+    built_in = join(_folder(), "lib", "libmpi_abi.so.1")
+    return {"libmpi": chosen or built_in, **dict(parser.items("mpi"))}
 
 
 def profile(name, *, path=None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unittest
 from collections.abc import Callable
 
@@ -143,6 +144,26 @@ class Late(Case):
                 room = data.Room(size)
                 self.comm.Recv(room.bytes, 0, 1)
                 self.good(room.wrong(1, size))
+
+    @ranks_at_least(2)
+    def test_blocking_ssend_ends_after_the_receive_began(self) -> None:
+        """By the machine's clock, which is the same for all ranks."""
+        for send in ("Ssend", "ssend"):
+            for size in (0, 1, 64, 5000, 70_000):
+                if self.rank == 0:
+                    getattr(self.comm, send)(bytes(size), 1, 1)
+                    ended = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+                    self.assertGreaterEqual(ended, self.comm.recv(source=1), f"{send} of {size} bytes did not wait")
+                elif self.rank == 1:
+                    jitter(4095, 0.005)
+                    began = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+                    got = bytearray(size)
+                    if send == "Ssend":
+                        self.comm.Recv(got, 0, 1)
+                    else:
+                        got = self.comm.recv(source=0, tag=1)
+                    self.assertEqual(got, bytes(size))
+                    self.comm.send(began, 0)
 
     @ranks_at_least(2)
     def test_buffer_larger_than_the_message(self) -> None:

@@ -89,6 +89,18 @@ class Order(Case):
         for room, i in zip(rooms, (1, 0, 2, 3), strict=True):
             self.good(room.wrong(i, 50 + i))
 
+    @ranks_at_least(2)
+    def test_posted_receives_take_only_their_tags(self) -> None:
+        """Room for any of the messages everywhere, and the one that is wanted first comes last."""
+        rooms = [data.Room(max(MIXED)) for _ in MIXED]
+        receives = [self.comm.Irecv(room.bytes, self.left, tag) for tag, room in reversed(list(enumerate(rooms)))]
+        self.comm.Barrier()
+        for tag, size in enumerate(MIXED):
+            self.comm.Send(data.message(tag, size), self.right, tag)
+        MPI.Request.Waitall(receives)
+        for tag, size in enumerate(MIXED):
+            self.good(rooms[tag].wrong(tag, size), f"tag {tag}")
+
     def test_communicators_do_not_mix(self) -> None:
         """The same tag on two communicators: each receive gets its own communicator's message."""
         other = self.comm.Dup()

@@ -147,6 +147,29 @@ class Matched(Case):
         request.Wait()
         self.assertIsNone(MPI.Message.Iprobe(self.comm, self.left, 1))
 
+    def test_a_tag_is_picked_out(self) -> None:
+        """The last tag is asked for first, by every kind of probe."""
+        sizes = [10 * tag + 30_000 * (tag % 3) for tag in range(12)]
+        sends = [self.comm.Isend(data.message(tag, size), self.right, tag) for tag, size in enumerate(sizes)]
+        self.comm.Barrier()
+        for tag, size in reversed(list(enumerate(sizes))):
+            status = MPI.Status()
+            if tag % 3 == 0:
+                message = self.comm.Mprobe(self.left, tag, status)
+            elif tag % 3 == 1:
+                message = self.comm.Mprobe(MPI.ANY_SOURCE, tag, status)
+            else:
+                self.comm.Probe(self.left, tag, status)
+                self.check_status(status, self.left, tag, size)
+                found = self.comm.Improbe(MPI.ANY_SOURCE, tag, status)
+                assert found is not None
+                message = found
+            self.check_status(status, self.left, tag, size)
+            room = data.Room(size)
+            message.Recv(room.bytes)
+            self.good(room.wrong(tag, size))
+        MPI.Request.Waitall(sends)
+
     def test_a_matched_message_is_not_received_by_others(self) -> None:
         """The next receive gets the next message, even while the matched one waits."""
         requests = [self.comm.Isend(data.message(i, 100), self.right, 1) for i in range(3)]

@@ -75,6 +75,7 @@ fn MPI(module: &Bound<'_, PyModule>) -> PyResult<()> {
     environ::register(module)?;
     dynproc::register(module)?;
     capi::register(module)?;
+    comm::context::register(module)?;
     module.add_function(wrap_pyfunction!(file::datarep::Register_datarep, module)?)?;
     pickle::register(module)?;
     callback::register(module)?;

@@ -136,6 +136,8 @@ fn explain(object: &Bound<'_, PyAny>, access: Access, error: PyErr) -> PyErr {
         "the buffer is read-only, and MPI is to write into it"
     } else if plain.contains("contiguous") {
         "the buffer is not contiguous: copy it (numpy.ascontiguousarray) or describe it with a datatype"
+    } else if plain.contains("dtype") {
+        "MPI has no datatype for these elements: send dates as integers (a.view('i8')), or send() the array as an object"
     } else {
         return error;
     };

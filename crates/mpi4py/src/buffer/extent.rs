@@ -91,7 +91,11 @@ pub(crate) fn check(py: Python<'_>, memory: &Memory, displ: Count, count: Count,
 
 #[cold]
 fn beyond(displ: Count, count: Count, extent: Count, memory: &Memory) -> PyErr {
-    let place = if displ == 0 { String::new() } else { format!(" from element {displ} on") };
+    let place = if displ == 0 {
+        String::new()
+    } else {
+        format!(" from element {displ} on, {} in all,", displ.saturating_add(count))
+    };
     PyValueError::new_err(format!(
         "message: {count} elements{place} do not fit, the buffer has {} elements of {extent} bytes ({} bytes)",
         memory.nbytes as Count / extent.max(1),

@@ -192,6 +192,7 @@ pub(crate) fn unknown(format: &str) -> PyErr {
     }
     PyTypeError::new_err(format!(
         "cannot infer an MPI datatype from format '{format}'; say which one ([data, count, datatype]), for \
-         instance [data, MPI.BYTE], or make one with mpi4py.util.dtlib.from_numpy_dtype"
+         instance [data, MPI.BYTE], make one with mpi4py.util.dtlib.from_numpy_dtype, or send() it as an \
+         object"
     ))
 }

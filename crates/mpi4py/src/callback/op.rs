@@ -36,6 +36,23 @@ unsafe extern "C" fn reduce<const INDEX: usize>(
     }
 }
 
+type SmallFunction = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_int, *mut abi::Datatype);
+static SMALL_PLACES: [SmallFunction; SIZE] = places!(reduce_small);
+
+/// For libraries that know no operations with large counts.
+unsafe extern "C" fn reduce_small<const INDEX: usize>(
+    from: *mut c_void,
+    to: *mut c_void,
+    count: *mut c_int,
+    datatype: *mut abi::Datatype,
+) {
+    // SAFETY: MPI passes a count; the rest is passed on.
+    unsafe {
+        let mut count = Count::from(*count);
+        reduce::<INDEX>(from, to, &raw mut count, datatype);
+    }
+}
+
 fn call(
     py: Python<'_>,
     index: usize,
@@ -94,7 +111,9 @@ impl Op {
         let index = TABLE.take(function, commute, "operations written in Python")?;
         let make = || -> PyResult<Bound<'py, Self>> {
             let mut raw = MPI_OP_NULL;
-            mpi!(py, MPI_Op_create_c(Some(PLACES[index]), c_int::from(commute), &raw mut raw))?;
+            let commutes = c_int::from(commute);
+            mpi!(py, MPI_Op_create_c(Some(PLACES[index]), commutes, &raw mut raw))
+                .or_else(|_| mpi!(py, MPI_Op_create(Some(SMALL_PLACES[index]), commutes, &raw mut raw)))?;
             let op: Bound<'py, Self> = new_like(cls, raw)?;
             TABLE.own(index, raw.raw(), std::ptr::from_ref(op.get()).addr());
             Ok(op)

@@ -14,8 +14,10 @@
 //! | `topo` | process topologies |
 //! | `neighbor` | collectives with neighbours |
 //! | `ulfm` | fault tolerance |
+//! | `context` | locks and private duplicates |
 
 mod coll;
+pub(crate) mod context;
 mod inter;
 pub(crate) mod irecv;
 mod manage;
@@ -23,6 +25,7 @@ mod messages;
 mod neighbor;
 pub(crate) mod objects;
 mod objects_coll;
+mod objects_neighbor;
 mod p2p;
 mod topo;
 mod ulfm;

@@ -16,7 +16,7 @@ use crate::pickle::{Block, Encoded, Origin, decode_bytes, encode};
 use mpi_abi as abi;
 use mpi_abi::consts::{MPI_BYTE, MPI_PROC_NULL, MPI_ROOT};
 use mpi_abi::{Aint, Count};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::ffi::c_int;
@@ -63,7 +63,7 @@ fn bytes_in(block: &[u8]) -> PyResult<&[u8]> {
 }
 
 /// Places for objects of these sizes in one block, and its size.
-fn places(sizes: &[Count]) -> (Vec<Aint>, Count) {
+pub(super) fn places(sizes: &[Count]) -> (Vec<Aint>, Count) {
     let mut end: Count = 0;
     let mut places = Vec::with_capacity(sizes.len());
     for &size in sizes {
@@ -74,7 +74,7 @@ fn places(sizes: &[Count]) -> (Vec<Aint>, Count) {
 }
 
 /// The objects in a block.
-fn objects_in(py: Python<'_>, block: &Block, places: &[Aint], sizes: &[Count]) -> PyResult<Vec<Py<PyAny>>> {
+pub(super) fn objects_in(py: Python<'_>, block: &Block, places: &[Aint], sizes: &[Count]) -> PyResult<Vec<Py<PyAny>>> {
     places
         .iter()
         .zip(sizes)
@@ -108,7 +108,7 @@ fn role(py: Python<'_>, comm: abi::Comm, root: c_int) -> PyResult<Role> {
     })
 }
 
-fn number(count: c_int) -> usize {
+pub(super) fn number(count: c_int) -> usize {
     usize::try_from(count).unwrap_or(0)
 }
 
@@ -162,12 +162,10 @@ fn gather(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> 
     if role == Role::Root { objects_in(py, &block, &places, &sizes).map(Some) } else { Ok(None) }
 }
 
-/// As many objects as ranks.
-fn one_each<'py>(objects: Object<'_, 'py>, count: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+/// As many objects as ranks; `None` stands for one `None` for each, as in mpi4py.
+pub(super) fn one_each<'py>(objects: Object<'_, 'py>, count: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
     if objects.is_none() {
-        return Err(PyTypeError::new_err(format!(
-            "expecting a sequence of {count} objects, one for each rank, not None"
-        )));
+        return Ok(vec![objects.clone(); count]);
     }
     let objects = match objects.cast::<PyTuple>() {
         Ok(tuple) => tuple.iter().collect::<Vec<_>>(),
@@ -183,20 +181,20 @@ fn one_each<'py>(objects: Object<'_, 'py>, count: usize) -> PyResult<Vec<Bound<'
 }
 
 /// Several objects as one message in rank order: memory, count of each, place of each.
-struct Batch {
+pub(super) struct Batch {
     messages: Vec<Encoded>,
-    sizes: Vec<Count>,
+    pub(super) sizes: Vec<Count>,
 }
 
 impl Batch {
-    fn new(objects: &[Bound<'_, PyAny>]) -> PyResult<Self> {
+    pub(super) fn new(objects: &[Bound<'_, PyAny>]) -> PyResult<Self> {
         let messages = objects.iter().map(encode).collect::<PyResult<Vec<_>>>()?;
         let sizes = messages.iter().map(Encoded::size).collect();
         Ok(Self { messages, sizes })
     }
 
     /// All pieces, copied together: the v-collectives want one datatype for all blocks.
-    fn packed(&self, py: Python<'_>) -> PyResult<(Block, Vec<Aint>)> {
+    pub(super) fn packed(&self, py: Python<'_>) -> PyResult<(Block, Vec<Aint>)> {
         let (places, total) = places(&self.sizes);
         let block = Block::new(py, total)?;
         for (message, &place) in self.messages.iter().zip(&places) {
@@ -325,6 +323,7 @@ impl Comm {
     #[pyo3(signature = (obj, root = 0))]
     fn bcast(&self, obj: Object<'_, '_>, root: c_int) -> PyResult<Py<PyAny>> {
         super::irecv::serve(obj.py())?;
+        super::context::table_entry(obj.py(), self.raw(), "bcast")?;
         bcast(obj.py(), self.raw(), obj, root)
     }
 

@@ -2,14 +2,14 @@
 //! Chapter 3 of the standard.
 
 use super::Comm;
-use crate::buffer::{Access, spec};
+use crate::buffer::{Access, numpy, spec};
 use crate::call::mpi_wait;
 use crate::handle::{H, Handle};
 use crate::info::Info;
 use crate::message::Message;
 use crate::request::{Prequest, Request};
 use crate::status::{Out, Status};
-use mpi_abi::consts::{MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_INFO_NULL, MPI_REQUEST_NULL};
+use mpi_abi::consts::{MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_INFO_NULL, MPI_REQUEST_NULL, MPI_STATUS_IGNORE};
 use pyo3::prelude::*;
 use std::ffi::c_int;
 
@@ -21,7 +21,12 @@ macro_rules! sends {
             #[doc = concat!(stringify!($name), "(self, buf: BufSpec, dest: int, tag: int = 0) -> None\n\n", $doc)]
             #[pyo3(signature = (buf, dest, tag = 0))]
             fn $name(&self, py: Python<'_>, buf: &Bound<'_, PyAny>, dest: c_int, tag: c_int) -> PyResult<()> {
-                let (m, comm) = (spec::send_now(buf, dest)?, self.raw());
+                let comm = self.raw();
+                // A plain array on its own way, in registers: the argument keeps it alive.
+                if let Some(array) = numpy::direct(buf, Access::Read) {
+                    return mpi_wait!(py, $function(array.addr, array.count, array.datatype, dest, tag, comm));
+                }
+                let m = spec::send(buf, dest)?;
                 mpi_wait!(py, $function(m.addr, m.count, m.datatype, dest, tag, comm))
             }
         )*}
@@ -83,7 +88,14 @@ impl Comm {
         tag: c_int,
         status: Option<&Bound<'_, Status>>,
     ) -> PyResult<()> {
-        let (m, comm) = (spec::recv_now(buf, source)?, self.raw());
+        let comm = self.raw();
+        if status.is_none()
+            && let Some(array) = numpy::direct(buf, Access::Write)
+        {
+            let (addr, count, datatype) = (array.addr, array.count, array.datatype);
+            return mpi_wait!(py, MPI_Recv_c(addr, count, datatype, source, tag, comm, MPI_STATUS_IGNORE));
+        }
+        let m = spec::recv_now(buf, source)?;
         let mut out = Out::new(status);
         let pointer = out.pointer();
         let done = mpi_wait!(py, MPI_Recv_c(m.addr, m.count, m.datatype, source, tag, comm, pointer));

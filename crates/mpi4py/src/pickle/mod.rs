@@ -22,7 +22,7 @@ use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// `THRESHOLD` where nothing else is said.
-const DEFAULT_THRESHOLD: usize = 256 << 10;
+const DEFAULT_THRESHOLD: isize = 256 << 10;
 
 /// The functions of `_pickle`, and its highest protocol.
 struct Core {
@@ -58,7 +58,7 @@ struct State {
     dumps: Option<Py<PyAny>>,
     loads: Option<Py<PyAny>>,
     protocol: Option<Py<PyAny>>,
-    threshold: usize,
+    threshold: isize,
     /// Everything is as at the start: buffers are looked for.
     plain: bool,
 }
@@ -122,8 +122,8 @@ fn default_protocol(py: Python<'_>) -> PyResult<Py<PyAny>> {
     Ok(protocol.into_pyobject(py)?.into_any().unbind())
 }
 
-fn default_threshold(py: Python<'_>) -> usize {
-    number(py, "MPI4PY_PICKLE_THRESHOLD").and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_THRESHOLD)
+fn default_threshold(py: Python<'_>) -> isize {
+    number(py, "MPI4PY_PICKLE_THRESHOLD").and_then(|n| isize::try_from(n).ok()).unwrap_or(DEFAULT_THRESHOLD)
 }
 
 #[pymethods]
@@ -230,12 +230,12 @@ impl Pickle {
     ///
     /// Buffers of at least this many bytes are kept out of the pickle.
     #[getter(THRESHOLD)]
-    fn threshold(&self) -> usize {
+    fn threshold(&self) -> isize {
         self.state().threshold
     }
 
     #[setter(THRESHOLD)]
-    fn set_threshold(&self, py: Python<'_>, threshold: Option<usize>) {
+    fn set_threshold(&self, py: Python<'_>, threshold: Option<isize>) {
         self.state().threshold = threshold.unwrap_or_else(|| default_threshold(py));
     }
 }
@@ -263,11 +263,11 @@ fn in_band<'py>(state: &State, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py
 #[pyclass(frozen)]
 #[derive(Default)]
 struct Collector {
-    found: Mutex<(usize, Vec<View>)>,
+    found: Mutex<(isize, Vec<View>)>,
 }
 
 impl Collector {
-    fn start(&self, threshold: usize) {
+    fn start(&self, threshold: isize) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.0 = threshold;
     }
@@ -286,7 +286,7 @@ impl Collector {
             return Ok(true);
         };
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if view.nbytes().cast_unsigned() < found.0 {
+        if view.nbytes() < found.0 {
             return Ok(true);
         }
         found.1.push(view);

@@ -70,6 +70,8 @@ pub(crate) trait Pending: Send {
 pub(crate) struct Request {
     slot: Slot<abi::Request>,
     owner: Mutex<Owner>,
+    /// Never owned anything but memory: nothing to do for it but what MPI does.
+    plain: bool,
 }
 
 impl Handle for Request {
@@ -90,7 +92,12 @@ handle_class! { @reduce Request }
 
 impl Request {
     fn with(raw: abi::Request, owner: Owner) -> Self {
-        Self { slot: Slot::new(raw), owner: Mutex::new(owner) }
+        let plain = matches!(owner, Owner::None | Owner::Memory(_));
+        Self { slot: Slot::new(raw), owner: Mutex::new(owner), plain }
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// A copy of the handle; the original keeps what it owns.

@@ -13,13 +13,18 @@ use crate::status::Status;
 use mpi_abi as abi;
 use mpi_abi::consts::{MPI_REQUEST_NULL, MPI_STATUS_IGNORE, MPI_UNDEFINED};
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyList, PyType};
 use std::ffi::c_int;
 use std::sync::Arc;
 
 type List<'a, 'py> = &'a Bound<'py, PyAny>;
 
+#[inline]
 fn entry_of(request: &Request) -> Option<Arc<Entry>> {
+    if request.is_plain() { None } else { entry_in(request) }
+}
+
+fn entry_in(request: &Request) -> Option<Arc<Entry>> {
     match &*request.owner() {
         Owner::Object(operation) => operation.entry().cloned(),
         Owner::Shared(original) => entry_of(original.get()),
@@ -69,6 +74,12 @@ fn serve_until_over(py: Python<'_>, raw: abi::Request) -> PyResult<()> {
 }
 
 pub(super) fn settle_all(py: Python<'_>, requests: List<'_, '_>) -> PyResult<()> {
+    if !irecv::any()
+        && let Ok(list) = requests.cast::<PyList>()
+        && list.iter().all(|item| item.cast::<Request>().is_ok_and(|request| request.get().is_plain()))
+    {
+        return Ok(());
+    }
     if irecv::any() {
         for request in crate::args::sequence(requests, |item| Ok(item.cast_into::<Request>()?))? {
             settle(py, request.get())?;
