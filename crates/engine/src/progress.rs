@@ -88,9 +88,15 @@ pub(crate) fn wait_for<T>(what: Waiting, mut ready: impl FnMut(&mut Engine) -> O
         return Ok(value);
     }
     // The peer runs, as a rule: a short while of plain polling before anything else.
-    let policy = e.policy();
-    let mut backoff = Backoff::new(policy);
+    let mut backoff = e.backoff(what.next);
     loop {
+        if backoff.looks() >= BLOCK_AFTER || e.contended() {
+            return wait_long(e, Step::Spin, backoff, what, &mut ready);
+        }
+        match backoff.step() {
+            Step::Spin => spin_hint(),
+            step => return wait_long(e, step, backoff, what, &mut ready),
+        }
         let moved = e.progress();
         if let Some(value) = ready(&mut e) {
             e.learn(true);
@@ -99,10 +105,6 @@ pub(crate) fn wait_for<T>(what: Waiting, mut ready: impl FnMut(&mut Engine) -> O
         if moved {
             backoff.reset();
         }
-        if backoff.looks() >= BLOCK_AFTER || e.contended() || backoff.step() != Step::Spin {
-            return wait_long(e, backoff, what, &mut ready);
-        }
-        spin_hint();
     }
 }
 
@@ -130,19 +132,64 @@ impl Drop for Blocked {
     }
 }
 
+/// Goes on with a wait from `step`. After a yield it looks for what it waits for before it moves
+/// anything: mostly that has come, and rings that nobody looks at cost no memory accesses (each is on
+/// pages of its own, and a change of the running process leaves the address caches empty).
 #[cold]
 #[inline(never)]
 fn wait_long<T>(
-    e: Guard<'static, Engine>,
+    mut guard: Guard<'static, Engine>,
+    mut step: Step,
     mut backoff: Backoff,
     what: Waiting,
     ready: &mut dyn FnMut(&mut Engine) -> Option<T>,
 ) -> Result<T> {
     // Dropped after the engine's lock: `unblock` may wait for Python's lock.
     let mut blocked = Blocked(None);
-    let mut e = Some(e);
     let outcome = loop {
-        let mut guard = e.take().unwrap_or_else(lock);
+        if backoff.looks() >= BLOCK_AFTER {
+            blocked.enter();
+        }
+        match step {
+            Step::Spin => {
+                if guard.contended() {
+                    drop(guard);
+                    std::thread::yield_now();
+                    guard = lock();
+                }
+                spin_hint();
+            }
+            Step::Yield => {
+                guard.take_place();
+                drop(guard);
+                if backoff.yields() > BLOCK_AFTER_YIELDS {
+                    blocked.enter();
+                }
+                std::thread::yield_now();
+                guard = lock();
+                if let Some(value) = ready(&mut guard) {
+                    guard.learn(false);
+                    break Ok(value);
+                }
+            }
+            Step::Sleep => {
+                blocked.enter();
+                match sleep(guard, what, ready) {
+                    Nap::Found(Last::Ready(value)) => {
+                        guard = lock();
+                        break Ok(value);
+                    }
+                    Nap::Found(Last::Moved) | Nap::Woken => backoff.reset(),
+                    Nap::Found(Last::Failed) | Nap::Disturbed => {
+                        if let Err(error) = disturbed() {
+                            guard = lock();
+                            break Err(error);
+                        }
+                    }
+                }
+                guard = lock();
+            }
+        }
         let moved = guard.progress();
         if let Some(value) = ready(&mut guard) {
             guard.learn(backoff.spun());
@@ -151,41 +198,9 @@ fn wait_long<T>(
         if moved {
             backoff.reset();
         }
-        if backoff.looks() >= BLOCK_AFTER {
-            blocked.enter();
-        }
-        match backoff.step() {
-            Step::Spin => {
-                if guard.contended() {
-                    drop(guard);
-                    std::thread::yield_now();
-                } else {
-                    e = Some(guard);
-                }
-                spin_hint();
-            }
-            Step::Yield => {
-                drop(guard);
-                if backoff.yields() > BLOCK_AFTER_YIELDS {
-                    blocked.enter();
-                }
-                std::thread::yield_now();
-            }
-            Step::Sleep => {
-                blocked.enter();
-                match sleep(guard, what, ready) {
-                    Nap::Found(Last::Ready(value)) => break Ok(value),
-                    Nap::Found(Last::Moved) | Nap::Woken => backoff.reset(),
-                    Nap::Found(Last::Failed) | Nap::Disturbed => {
-                        if let Err(error) = disturbed() {
-                            break Err(error);
-                        }
-                    }
-                }
-            }
-        }
+        step = backoff.step();
     };
-    drop(e);
+    drop(guard);
     drop(blocked);
     outcome
 }
@@ -209,7 +224,7 @@ fn sleep<T>(e: Guard<'static, Engine>, what: Waiting, ready: &mut dyn FnMut(&mut
     let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Woken };
     let page = segment.rank_page(e.me);
     sleep::nap(e, page, NAP, |e| {
-        let Waiting { call, peer, tag, context } = what;
+        let Waiting { call, peer, tag, context, next: _ } = what;
         page.say_what(What { call: call as u32, peer, tag, context, progress: e.progress_count });
         let moved = e.progress();
         if let Some(value) = ready(e) {
@@ -276,6 +291,27 @@ impl Engine {
     #[inline]
     pub(crate) fn direct_looks(&self) -> u32 {
         self.policy().spins().min(BLOCK_AFTER)
+    }
+
+    #[inline]
+    fn backoff(&self, next: i32) -> Backoff {
+        let Some(world) = &self.world else { return Backoff::new(Policy::default(), false) };
+        let near = world.policy.crowded() && u32::try_from(next).map_or(true, |next| self.near(next));
+        Backoff::new(world.policy, near)
+    }
+
+    /// Whether world rank `other` runs on our core, or may.
+    #[inline]
+    pub(crate) fn near(&self, other: u32) -> bool {
+        self.world.as_ref().is_some_and(|world| world.placement.near(world.segment, other))
+    }
+
+    #[inline]
+    fn take_place(&mut self) {
+        let me = self.me;
+        if let Some(world) = &mut self.world {
+            world.placement.turn(world.segment, me);
+        }
     }
 
     #[inline]

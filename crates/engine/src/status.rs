@@ -124,11 +124,19 @@ pub struct Waiting {
     pub tag: c_int,
     /// Context of the communicator.
     pub context: u32,
+    /// World rank that has to do something next, -1 = not known: where it runs decides how we wait.
+    pub next: i32,
 }
 
 impl Waiting {
+    /// A wait of `call` for a message from or to world rank `peer`, -1 = any.
+    #[inline]
+    pub const fn message(call: Call, peer: i32, tag: c_int, context: u32) -> Self {
+        Self { call, peer, tag, context, next: peer }
+    }
+
     /// A wait of `call` for anybody.
     pub const fn anybody(call: Call) -> Self {
-        Self { call, peer: -1, tag: MPI_ANY_TAG, context: 0 }
+        Self { call, peer: -1, tag: MPI_ANY_TAG, context: 0, next: -1 }
     }
 }

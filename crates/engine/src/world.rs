@@ -11,6 +11,7 @@ use mpi_abi::consts::{MPI_ERR_OTHER, MPI_THREAD_MULTIPLE, MPI_THREAD_SINGLE};
 use shm::Segment;
 use shm::job::{self, Job, Launcher};
 use shm::page::Seat;
+use shm::placement::Placement;
 use shm::sync::{AtomicU32, Ordering};
 use shm::wait::Policy;
 use std::ffi::c_int;
@@ -25,6 +26,8 @@ pub struct World {
     pub size: u32,
     /// How to wait.
     pub policy: Policy,
+    /// Where to wait.
+    pub placement: Placement,
     /// The thread level that was provided.
     pub thread_level: c_int,
     /// The thread that initialized MPI.
@@ -121,6 +124,7 @@ fn join() -> Result<()> {
             segment,
             size: job.size,
             policy: Policy::for_ranks(job.size),
+            placement: Placement::default(),
             thread_level: MPI_THREAD_MULTIPLE,
             main_thread: std::thread::current().id(),
             job,

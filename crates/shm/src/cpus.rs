@@ -1,6 +1,7 @@
 //! How many processors this process may really use: the affinity mask, and the quota of its
 //! control group (a container with 1.5 CPUs on a machine of 64).
 
+use crate::os::cpu::Cpus;
 use std::path::Path;
 
 /// Processors that may run us at the same time, at least 1.
@@ -10,15 +11,7 @@ pub fn allowed() -> u32 {
 }
 
 fn affinity() -> u32 {
-    // SAFETY: all-zero is a valid value of this plain C struct.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is a live struct of the size that we say.
-    let rc = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
-    if rc != 0 {
-        return 1;
-    }
-    // SAFETY: counts the bits of the struct that was just filled.
-    u32::try_from(unsafe { libc::CPU_COUNT(&set) }).unwrap_or(1)
+    Cpus::allowed().map_or(1, |cpus| cpus.count())
 }
 
 /// The control group's quota in whole processors, rounded down; none if unlimited or unknown.

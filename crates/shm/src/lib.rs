@@ -16,6 +16,7 @@ pub mod liveness;
 pub mod lock;
 pub mod os;
 pub mod page;
+pub mod placement;
 pub mod ring;
 #[cfg(not(loom))]
 pub mod segment;

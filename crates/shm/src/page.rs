@@ -77,6 +77,9 @@ pub struct Waiting {
     pub sleeps: AtomicU64,
     /// Counts everything that was sent or received: two equal readings = no progress.
     pub progress: AtomicU64,
+    /// The processor that the rank ran on when it last gave it away, plus 1; 0 = not known. Peers
+    /// read it rarely (`placement`).
+    pub cpu: AtomicU32,
 }
 
 /// The content of [`Waiting`], as one value.

@@ -135,6 +135,8 @@ class Job:
             self.left_behind = self.wait_for_all()
             self.kill()
         self.read()
+        if self.status:
+            self.read_stacks()
 
     def read(self) -> bool:
         found = False
@@ -165,18 +167,24 @@ class Job:
 
     def take_stacks(self) -> None:
         """Lets every rank that is in a test write down where it is."""
+        members = self.members()
         for rank in self.ranks.values():
-            if rank.failed is None and rank.pid in self.members():
+            if rank.failed is None and rank.pid in members:
                 with contextlib.suppress(OSError):
                     os.kill(rank.pid, signal.SIGUSR1)
         time.sleep(0.3)
+        self.read_stacks()
+
+    def read_stacks(self) -> None:
+        """What was asked for by `take_stacks`, or written by a rank that crashed."""
         parts = []
         for name, rank in sorted(self.ranks.items(), key=lambda item: item[1].number or 0):
             trace = self.folder / name.replace(".log", ".trace")
             if trace.exists() and rank.failed is None:
                 lines = [line for line in trace.read_text().splitlines() if "/unittest/" not in line]
-                where = f"in {rank.current}" if rank.current else "not in a test"
-                parts += [f"rank {rank.number}: {where}", *(f"    {line}" for line in lines[:TAIL])]
+                if lines:
+                    where = f"in {rank.current}" if rank.current else "not in a test"
+                    parts += [f"rank {rank.number}: {where}", *(f"    {line}" for line in lines[:TAIL])]
         self.stacks = "\n".join(parts)
 
     # -- ending -------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
     let Some((area, chunk)) = state.area_with_chunks() else {
         return by_messages(core, outgoing, incoming, call, &vec![true; core.size() as usize], true);
     };
-    let step = area.step(call, 0);
+    let step = area.step_of_all(call);
     let ranks = core.size() as usize;
     let table = ranks * 8;
     let total: usize = table + outgoing.iter().map(Payload::len).sum::<usize>() - own;
@@ -115,9 +115,9 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
             }
             at += len;
         }
-        area.publish_chunk(step, at, 0);
+        area.publish_place(step, at, 0);
     } else {
-        area.publish_chunk(step, 0, BY_MESSAGE);
+        area.publish_place(step, 0, BY_MESSAGE);
     }
     let mut as_message = vec![false; ranks];
     let mut outcome = Ok(());

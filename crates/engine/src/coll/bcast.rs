@@ -25,7 +25,7 @@ pub fn barrier(core: &CommCore, call: Call) -> Result<()> {
     let Some(area) = state.area() else {
         return internal::allgather(core, &[]).map(|_| ());
     };
-    let step = area.step(call, 0);
+    let step = area.step_of_all(call);
     // SAFETY: no bytes.
     unsafe { area.publish_line(step, std::ptr::null(), 0) }?;
     for rank in others(core) {
@@ -102,7 +102,7 @@ pub(super) unsafe fn bcast_bytes(
         let place = area.chunk(step)?;
         // SAFETY: a chunk has room for `part` bytes, and the caller vouches for the source.
         unsafe { crate::copy::copy(place, bytes.add(at), part) };
-        area.publish_chunk(step, part, len as u64);
+        area.publish_place(step, part, len as u64);
         area.finish(step, false);
         at += part;
     }

@@ -20,6 +20,11 @@ use std::ffi::c_int;
 pub(super) const IN_CHUNK: u64 = 1;
 /// Note in a line: the bytes come, or are to be sent, as a message.
 pub(super) const BY_MESSAGE: u64 = 2;
+/// Note in the line of a scatter's root: blocks for all ranks are in the line, their lengths in the
+/// note's bytes (rank 0's lowest), the highest byte is this.
+const TABLE: u64 = 0xff << 56;
+/// So many lengths have room in a note.
+const TABLE_RANKS: usize = 7;
 
 /// Blocks of different sizes in a buffer: per rank a count and a displacement in extents.
 #[derive(Clone, Copy)]
@@ -171,12 +176,12 @@ unsafe fn offer(area: &mut Area, step: Step, source: &Source, chunk: usize) -> R
     }
     let place = area.chunk(step)?;
     if source.len > chunk {
-        area.publish_chunk(step, 0, BY_MESSAGE);
+        area.publish_place(step, 0, BY_MESSAGE);
         return Ok(());
     }
     // SAFETY: the chunk has room; the caller vouches for the source.
     unsafe { copy(place, source.ptr, source.len) };
-    area.publish_chunk(step, source.len, IN_CHUNK);
+    area.publish_place(step, source.len, IN_CHUNK);
     Ok(())
 }
 
@@ -252,7 +257,7 @@ pub unsafe fn scatterv(send: Option<Blocks<'_>>, recv: Option<Arg>, root: c_int,
 }
 
 /// The root's chunk holds a table of `ranks` lengths (8 bytes each) and the other ranks' blocks behind
-/// it, in rank order.
+/// it, in rank order. Small blocks of few ranks fit into its line, and their lengths into the note.
 ///
 /// # Safety
 /// As for [`gather`]; `send` is there on the root.
@@ -288,28 +293,9 @@ unsafe fn scatter_any(
         let mut state = enter(core, call)?;
         let rest: usize = others(core).map(|r| layout.len(r)).sum();
         let mut messages = true;
-        if let Some((area, chunk)) = state.area_with_chunks() {
-            let step = area.step(call, root);
-            let place = area.chunk(step)?;
-            let table = ranks * 8;
-            if table + rest <= chunk {
-                let mut at = table;
-                for rank in 0..core.size() {
-                    let len = if rank == me { 0 } else { layout.len(rank) };
-                    // SAFETY: table and blocks fit into the chunk (checked), which is aligned and ours;
-                    // the caller vouches for the buffer.
-                    unsafe {
-                        place.cast::<u64>().add(rank as usize).write(len as u64);
-                        layout.payload(rank).read(0, place.add(at), len);
-                    }
-                    at += len;
-                }
-                area.publish_chunk(step, at, IN_CHUNK);
-                messages = false;
-            } else {
-                area.publish_chunk(step, 0, BY_MESSAGE);
-            }
-            area.finish(step, false);
+        if let Some(area) = state.area() {
+            // SAFETY: the caller vouches for the buffer.
+            messages = !unsafe { deal(area, core, &layout, rest, call) }?;
         }
         if messages {
             let works = others(core)
@@ -323,18 +309,24 @@ unsafe fn scatter_any(
     let Some(target) = target else { return Ok(()) };
     let mut state = enter(core, call)?;
     let mut messages = true;
-    if let Some((area, _)) = state.area_with_chunks() {
+    if let Some(area) = state.area() {
         let step = area.step(call, root);
         let line = area.await_line(step, root)?;
-        if line.note == IN_CHUNK {
-            let place = area.chunk_of(step, root)?;
+        let found = if line.note & TABLE == TABLE {
+            let lens = |r: usize| (line.note >> (8 * r) & 0xff) as usize;
+            Some((line.payload, (0..me as usize).map(lens).sum::<usize>(), lens(me as usize)))
+        } else if line.note == IN_CHUNK {
+            let place = area.chunk_of(step, root)?.cast_const();
             // SAFETY: the root wrote a table of `ranks` lengths at the beginning of the aligned chunk.
             let lens = |r: usize| unsafe { place.cast::<u64>().add(r).read() } as usize;
-            let at = ranks * 8 + (0..me as usize).map(lens).sum::<usize>();
-            let len = lens(me as usize);
+            Some((place, ranks * 8 + (0..me as usize).map(lens).sum::<usize>(), lens(me as usize)))
+        } else {
+            None
+        };
+        if let Some((place, at, len)) = found {
             let fits = len <= target.len;
             if fits {
-                // SAFETY: the block lies in the chunk; the target has room.
+                // SAFETY: the block lies in line or chunk; the target has room.
                 unsafe { copy(target.ptr, place.add(at), len) };
             }
             area.finish(step, false);
@@ -352,6 +344,48 @@ unsafe fn scatter_any(
     }
     target.commit();
     Ok(())
+}
+
+/// The root's part of a scatter: the blocks of the others, `rest` bytes, go into its line or chunk if
+/// they fit; otherwise (false) the line says that messages follow.
+///
+/// # Safety
+/// The layout's buffer is valid for reads.
+unsafe fn deal(area: &mut Area, core: &CommCore, layout: &Layout<'_>, rest: usize, call: Call) -> Result<bool> {
+    let ranks = core.size() as usize;
+    let step = area.step(call, core.rank);
+    let mut at = 0;
+    let mut put = |place: *mut u8, rank: u32| -> u64 {
+        let len = layout.len(rank);
+        // SAFETY: all blocks fit into the place (checked below), which is ours; the caller vouches for the buffer.
+        unsafe { layout.payload(rank).read(0, place.add(at), len) };
+        at += len;
+        len as u64
+    };
+    let table = ranks * 8;
+    let dealt = if rest <= LINE_BYTES && ranks <= TABLE_RANKS {
+        let place = area.line(step)?;
+        let table = others(core).fold(TABLE, |table, rank| table | put(place, rank) << (8 * rank));
+        area.publish_place(step, rest, table);
+        true
+    } else if table + rest <= area.chunk_bytes() {
+        let place = area.chunk(step)?;
+        // SAFETY: table and blocks fit into the chunk, which is aligned and ours.
+        unsafe {
+            place.cast::<u64>().add(core.rank as usize).write(0);
+            for rank in others(core) {
+                place.cast::<u64>().add(rank as usize).write(put(place.add(table), rank));
+            }
+        }
+        area.publish_place(step, table + rest, IN_CHUNK);
+        true
+    } else {
+        area.line(step)?;
+        area.publish_place(step, 0, BY_MESSAGE);
+        false
+    };
+    area.finish(step, false);
+    Ok(dealt)
 }
 
 /// Collects equal blocks on all ranks (MPI_Allgather). `send` none = in place.
@@ -403,7 +437,7 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
     if longest <= LINE_BYTES
         && let Some(area) = state.area()
     {
-        let step = area.step(call, 0);
+        let step = area.step_of_all(call);
         // SAFETY: the source is valid.
         unsafe { area.publish_line(step, source.ptr, source.len) }?;
         for rank in others(core) {
@@ -438,14 +472,14 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
         .collect();
     let mut at = 0;
     while at < longest {
-        let step = area.step(call, 0);
+        let step = area.step_of_all(call);
         let mine = source.len.saturating_sub(at).min(chunk);
         let place = area.chunk(step)?;
         if mine > 0 {
             // SAFETY: a chunk has room for `mine` bytes; the source has them.
             unsafe { copy(place, source.ptr.add(at), mine) };
         }
-        area.publish_chunk(step, mine, 0);
+        area.publish_place(step, mine, 0);
         // Beginning behind me: not everybody reads the same chunk at the same time.
         for rank in (1..core.size()).map(|d| (me + d) % core.size()) {
             let line = area.await_line(step, rank)?;

@@ -29,14 +29,14 @@ fn route(core: &CommCore, rank: u32) -> Result<Route> {
 pub(crate) fn isend(core: &CommCore, rank: u32, payload: Payload, call: Call) -> Result<InWork> {
     let route = route(core, rank)?;
     let raw = with(|e| e.start_send(None, route, 0, payload, WORLD, Mode::Standard, false))?;
-    Ok(InWork { raw, what: Waiting { call, peer: route.peer, tag: 0, context: route.context } })
+    Ok(InWork { raw, what: Waiting::message(call, route.peer, 0, route.context) })
 }
 
 /// Starts receiving from `rank` into `payload`.
 pub(crate) fn irecv(core: &CommCore, rank: u32, payload: Payload, call: Call) -> Result<InWork> {
     let route = route(core, rank)?;
     let raw = lock().start_recv(None, route, 0, payload, WORLD);
-    Ok(InWork { raw, what: Waiting { call, peer: route.peer, tag: 0, context: route.context } })
+    Ok(InWork { raw, what: Waiting::message(call, route.peer, 0, route.context) })
 }
 
 /// Waits for a message; the number of bytes received.
@@ -70,7 +70,7 @@ fn send_bytes(core: &CommCore, rank: u32, bytes: &[u8], call: Call) -> Result<In
 /// Receives a message of any length from `rank`.
 fn recv_bytes(core: &CommCore, rank: u32, call: Call) -> Result<Vec<u8>> {
     let route = route(core, rank)?;
-    let what = Waiting { call, peer: route.peer, tag: 0, context: route.context };
+    let what = Waiting::message(call, route.peer, 0, route.context);
     let (_, _, len) = wait_for(what, |e| e.contexts.peek(route.context, route.peer, 0))?;
     let mut bytes = vec![0u8; len];
     let payload = Payload::Run { base: bytes.as_mut_ptr(), len };

@@ -6,7 +6,7 @@
 //! | bytes | Allreduce |
 //! |---|---|
 //! | up to a line | everybody reads all lines |
-//! | up to `ALL_READ` | everybody reads all chunks |
+//! | up to `ALL_READ` or `ALL_READ_CROWDED` | everybody reads all chunks |
 //! | more | pieces of a chunk; rank r combines the r-th part of each piece, all copy the parts |
 //!
 //! User-defined operations, and types with holes, take the plain way: all contributions come to all
@@ -15,7 +15,7 @@
 use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{expect_len, others};
 use super::buffers::{Arg, Shape};
-use super::{check_root, core_of, enter, internal};
+use super::{State, check_root, core_of, enter, internal};
 use crate::comm::CommCore;
 use crate::copy::copy;
 use crate::op::Reduction;
@@ -23,11 +23,16 @@ use crate::payload::Payload;
 use crate::status::Call;
 use crate::{Result, with};
 use mpi_abi::{Comm, Op};
+use shm::lock::Guard;
 use std::ffi::c_int;
 
 /// Up to this size everybody combines everything: a second round costs more than the arithmetic
-/// (4 KiB of doubles are combined in about 0.2 us, less than a line's way to another core and back).
+/// (4 KiB of doubles are combined in about 0.2 us, less than a line's way to another core and back;
+/// measured with 2 ranks, one round against two: 4 KiB 0.50 and 0.56 us, 8 KiB 0.78 and 0.73 us).
 const ALL_READ: usize = 4 << 10;
+/// The same with more ranks than cores, where a round costs a change of the running process: measured
+/// with 4 ranks on 2 cores, 8 KiB 4.0 and 5.7 us, 24 KiB 7.0 and 7.4 us, 32 KiB 8.7 and 8.3 us.
+const ALL_READ_CROWDED: usize = 24 << 10;
 
 /// What is to be combined, as bytes.
 struct Job {
@@ -81,7 +86,7 @@ pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Co
         if job.len == 0 {
             return Ok(());
         }
-        prefix(&job, &core, recv.base, want, Some(root), op, send, recv)
+        prefix(&job, &core, enter(&core, job.call)?, recv.base, want, Some(root), op, send, recv)
     }
 }
 
@@ -99,10 +104,11 @@ pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Res
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
-        if job.len <= ALL_READ {
-            return prefix(&job, &core, recv.base, everything, None, op, send, recv);
-        }
         let mut state = enter(&core, job.call)?;
+        let crowded = state.area().is_some_and(|area| area.crowded());
+        if job.len <= if crowded { ALL_READ_CROWDED } else { ALL_READ } {
+            return prefix(&job, &core, state, recv.base, everything, None, op, send, recv);
+        }
         match state.area_with_chunks() {
             Some((area, chunk)) => segmented(&job, &core, area, chunk, recv.base),
             None => {
@@ -128,7 +134,7 @@ pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<(
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
-        prefix(&job, &core, recv.base, want, None, op, send, recv)
+        prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None, op, send, recv)
     }
 }
 
@@ -148,7 +154,7 @@ pub unsafe fn exscan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result
         if core.size() == 1 {
             return Ok(());
         }
-        prefix(&job, &core, recv.base, want, None, op, send, recv)
+        prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None, op, send, recv)
     }
 }
 
@@ -171,6 +177,7 @@ unsafe fn keep(job: &Job, to: *mut u8) -> Result<()> {
 unsafe fn prefix(
     job: &Job,
     core: &CommCore,
+    mut state: Guard<'_, State>,
     to: *mut u8,
     want: Want,
     root: Option<u32>,
@@ -178,16 +185,17 @@ unsafe fn prefix(
     send: Option<Arg>,
     recv: Arg,
 ) -> Result<()> {
-    let mut state = enter(core, job.call)?;
+    // Scans wait for lower ranks only, and so may run ahead of the others.
+    let all = job.call == Call::Allreduce;
     if job.len <= LINE_BYTES
         && let Some(area) = state.area()
     {
-        let step = area.step(job.call, root.unwrap_or(0));
+        let step = if all { area.step_of_all(job.call) } else { area.step(job.call, root.unwrap_or(0)) };
         // SAFETY: the caller vouches for the contribution.
         unsafe { area.publish_line(step, job.from, job.len) }?;
         // SAFETY: lines hold the bytes; the caller vouches for `to`.
-        unsafe { combine_lines(job, core, area, step, to, want, root) }?;
-        area.finish(step, root.is_none());
+        unsafe { combine_lines(job, core, area, step, to, want) }?;
+        area.finish(step, all);
         return Ok(());
     }
     let Some((area, chunk)) = state.area_with_chunks() else {
@@ -199,7 +207,7 @@ unsafe fn prefix(
     let mut at = 0;
     while at < job.len {
         let part = piece.min(job.len - at);
-        let step = area.step(job.call, root.unwrap_or(0));
+        let step = if all { area.step_of_all(job.call) } else { area.step(job.call, root.unwrap_or(0)) };
         let mine = area.chunk(step)?;
         // The root of Reduce reads its own contribution where it is, unless it lies where the result goes.
         let in_place = root == Some(core.rank) && !std::ptr::eq(job.from, to.cast_const());
@@ -210,8 +218,7 @@ unsafe fn prefix(
             unsafe { copy(mine, job.from.add(at), part) };
             mine.cast_const()
         };
-        area.publish_chunk(step, part, 0);
-        let mut seen_all = root.is_none();
+        area.publish_place(step, part, 0);
         if let Want::UpTo(last) = want {
             let place = |area: &Area, rank: u32| -> Result<*const u8> {
                 if rank == core.rank {
@@ -235,11 +242,8 @@ unsafe fn prefix(
                     left = out;
                 }
             }
-            seen_all &= last + 1 == core.size();
-        } else {
-            seen_all = false;
         }
-        area.finish(step, seen_all);
+        area.finish(step, all);
         at += part;
     }
     Ok(())
@@ -247,32 +251,13 @@ unsafe fn prefix(
 
 /// # Safety
 /// `to` is valid for the job's bytes where something is wanted.
-unsafe fn combine_lines(
-    job: &Job,
-    core: &CommCore,
-    area: &Area,
-    step: Step,
-    to: *mut u8,
-    want: Want,
-    root: Option<u32>,
-) -> Result<()> {
+unsafe fn combine_lines(job: &Job, core: &CommCore, area: &Area, step: Step, to: *mut u8, want: Want) -> Result<()> {
+    let Want::UpTo(last) = want else { return Ok(()) };
     // Aligned for every basic type that fits into a line.
     let mut acc = [0u128; LINE_BYTES.div_ceil(16)];
     let acc = acc.as_mut_ptr().cast::<u8>();
     let mut other = [0u128; LINE_BYTES.div_ceil(16)];
     let other = other.as_mut_ptr().cast::<u8>();
-    let last = match want {
-        Want::UpTo(last) => last,
-        Want::None => {
-            if root.is_none() {
-                // Exscan on rank 0: the lines are awaited all the same, to know that all came.
-                for rank in others(core) {
-                    area.await_line(step, rank)?;
-                }
-            }
-            return Ok(());
-        }
-    };
     for rank in 0..=last {
         let target = if rank == 0 { acc } else { other };
         if rank == core.rank {
@@ -287,13 +272,6 @@ unsafe fn combine_lines(
         if rank > 0 {
             // SAFETY: both are buffers of ours with `len` bytes; the result goes over the first.
             unsafe { job.reducer.apply3(acc, acc, other, job.len / job.element) };
-        }
-    }
-    if root.is_none() {
-        for rank in last + 1..core.size() {
-            if rank != core.rank {
-                area.await_line(step, rank)?;
-            }
         }
     }
     // SAFETY: the caller vouches for `to`.
@@ -324,7 +302,7 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
     let mut combined: Vec<Step> = Vec::with_capacity(pieces);
     for i in 0..pieces + 2 {
         if i < pieces {
-            let step = area.step(job.call, 0);
+            let step = area.step_of_all(job.call);
             let mine = area.chunk(step)?;
             let n = piece.min(elements - i * piece);
             let (from, len) = part(i, me);
@@ -334,13 +312,13 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
                 let behind = (from + len) * job.element;
                 copy(mine.add(behind), job.from.add(byte(i, from + len)), n * job.element - behind);
             }
-            area.publish_chunk(step, n * job.element, 0);
+            area.publish_place(step, n * job.element, 0);
             sent.push(step);
         }
         if (1..=pieces).contains(&i) {
             let i = i - 1;
             let (from, len) = part(i, me);
-            let step = area.step(job.call, 0);
+            let step = area.step_of_all(job.call);
             let out = area.chunk(step)?;
             let n = piece.min(elements - i * piece);
             let place = |area: &Area, rank: usize| -> Result<*const u8> {
@@ -360,7 +338,7 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
             }
             // SAFETY: the result has room for all pieces. My contribution there was just used.
             unsafe { copy(to.add(byte(i, from)), out, len * job.element) };
-            area.publish_chunk(step, len * job.element, 0);
+            area.publish_place(step, len * job.element, 0);
             combined.push(step);
         }
         if let Some(i) = i.checked_sub(2) {

@@ -181,7 +181,7 @@ pub(super) fn tell(context: u32, to: u32, tag: c_int, bytes: &[u8]) -> Result<()
 /// Receives what the process `from` of the job told.
 pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
     let peer = from.cast_signed();
-    let what = Waiting { call: Call::CommCreate, peer, tag, context };
+    let what = Waiting::message(Call::CommCreate, peer, tag, context);
     let message = wait_for(what, |e| e.contexts.match_receive(context, peer, tag))?;
     let len = message.len();
     let mut bytes = vec![0u8; len];

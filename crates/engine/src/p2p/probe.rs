@@ -35,7 +35,7 @@ impl Engine {
 /// Waits for a message that fits; it stays in the queue (MPI_Probe).
 pub fn probe(source: c_int, tag: c_int, comm: Comm) -> Result<Status> {
     let Some(route) = with(|e| e.route_recv(comm, source, tag))? else { return Ok(Status::PROC_NULL) };
-    let what = Waiting { call: Call::Probe, peer: route.peer, tag, context: route.context };
+    let what = Waiting::message(Call::Probe, route.peer, tag, route.context);
     wait_for(what, |e| e.peek_status(route.context, route.peer, tag))
 }
 
@@ -50,7 +50,7 @@ pub fn mprobe(source: c_int, tag: c_int, comm: Comm) -> Result<(Message, Status)
     let Some(route) = with(|e| e.route_recv(comm, source, tag))? else {
         return Ok((MPI_MESSAGE_NO_PROC, Status::PROC_NULL));
     };
-    let what = Waiting { call: Call::Mprobe, peer: route.peer, tag, context: route.context };
+    let what = Waiting::message(Call::Mprobe, route.peer, tag, route.context);
     wait_for(what, |e| e.take_matched(comm, route.context, route.peer, tag))
 }
 

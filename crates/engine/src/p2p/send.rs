@@ -41,7 +41,7 @@ pub unsafe fn send(
     };
     let raw = e.start_send(None, route, tag, payload, comm, mode, true)?;
     drop(e);
-    let what = Waiting { call, peer: route.peer, tag, context: route.context };
+    let what = Waiting::message(call, route.peer, tag, route.context);
     match wait_for(what, |e| e.take_outcome(raw).transpose()) {
         Ok(outcome) => outcome?.error.map_or(Ok(()), |error| Err(*error)),
         Err(error) => {

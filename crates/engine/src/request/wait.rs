@@ -78,8 +78,8 @@ impl Engine {
 
     fn waiting_for(&self, raw: usize, call: Call) -> Waiting {
         match self.requests.get(raw).map(|r| &r.role) {
-            Some(Role::Send(s)) => Waiting { call, peer: s.peer.cast_signed(), tag: s.tag, context: s.context },
-            Some(Role::Recv(r)) => Waiting { call, peer: r.source, tag: r.tag, context: r.context },
+            Some(Role::Send(s)) => Waiting::message(call, s.peer.cast_signed(), s.tag, s.context),
+            Some(Role::Recv(r)) => Waiting::message(call, r.source, r.tag, r.context),
             _ => Waiting::anybody(call),
         }
     }

@@ -7,7 +7,7 @@
 
 use super::{Bytes, Shared, check, until};
 use crate::Segment;
-use crate::coll::{Chunks, DEPTH, Pace, Places};
+use crate::coll::{CHUNKS, Chunks, Pace, Places};
 use crate::sync::{Ordering, fence};
 use loom::thread;
 
@@ -27,13 +27,13 @@ impl Rank {
     }
 
     fn place(rank: u32, step: u64) -> usize {
-        (u64::from(rank) * DEPTH + step % DEPTH) as usize
+        (u64::from(rank) * CHUNKS + step % CHUNKS) as usize
     }
 
     fn publish(&mut self, step: u64, value: u64) {
         let (segment, me) = (self.segment, self.me);
-        let wait = |look: &dyn Fn() -> Option<u64>| -> Result<u64, ()> { Ok(until(segment, me, look)) };
-        self.pace.acquire(&self.places, self.me, step, wait).expect("no failure");
+        let wait = |_: u32, look: &dyn Fn() -> Option<u64>| -> Result<u64, ()> { Ok(until(segment, me, look)) };
+        self.pace.acquire(&self.places, self.me, step, CHUNKS, wait).expect("no failure");
         self.bytes.write(Self::place(self.me, step), value);
         let line = self.places.line(self.me, step);
         line.set_note(value);
@@ -66,7 +66,7 @@ impl Rank {
 fn run(ranks: u32, preemptions: usize, body: impl Fn(Rank) + Copy + Send + Sync + 'static) {
     check(preemptions, move || {
         let shared = Shared::new(ranks);
-        let bytes = Bytes::new((u64::from(ranks) * DEPTH) as usize);
+        let bytes = Bytes::new((u64::from(ranks) * CHUNKS) as usize);
         let offset = Places::create(shared.segment(), ranks).expect("lines");
         let rank = |me| Rank::of(shared.segment(), offset, ranks, me, &bytes);
         let others: Vec<_> = (1..ranks)
@@ -82,7 +82,7 @@ fn run(ranks: u32, preemptions: usize, body: impl Fn(Rank) + Copy + Send + Sync 
     });
 }
 
-/// One writes, the others read: the writer may be DEPTH (2 in a model) steps ahead.
+/// One writes, the others read: the writer may be CHUNKS (2 in a model) steps ahead.
 fn broadcast(mut rank: Rank, steps: u64) {
     for step in 0..steps {
         if rank.me == 0 {

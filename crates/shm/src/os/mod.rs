@@ -2,6 +2,7 @@
 //! here, so that another system is one more folder.
 
 pub mod cma;
+pub mod cpu;
 pub mod exit;
 pub mod futex;
 pub mod io;
