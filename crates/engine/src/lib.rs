@@ -58,6 +58,9 @@ pub struct Engine {
     pub comms: HandleTable<Comm>,
     /// Requests.
     pub requests: HandleTable<Request>,
+    /// The request of every nonblocking send that was over before its call returned, made at first use:
+    /// nothing distinguishes them, and it never leaves the table. `usize::MAX` = not made yet.
+    pub(crate) sent: usize,
     /// Messages that a matched probe took out.
     pub messages: HandleTable<Matched>,
     /// Datatypes.
@@ -85,6 +88,7 @@ impl Engine {
             self_comm: 0,
             comms: HandleTable::new(Kind::Comm),
             requests: HandleTable::new(Kind::Request),
+            sent: usize::MAX,
             messages: HandleTable::new(Kind::Message),
             types: datatype::TypeTable::default(),
             ops: op::OpTable::default(),

@@ -72,11 +72,20 @@ pub(crate) fn sequence<'py, T>(
     object: &Bound<'py, PyAny>,
     mut convert: impl FnMut(Bound<'py, PyAny>) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
+    // Not `collect`: of results it does not know the number, and grows in steps.
     if let Ok(list) = object.cast::<PyList>() {
-        return list.iter().map(convert).collect();
+        let mut items = Vec::with_capacity(list.len());
+        for item in list.iter() {
+            items.push(convert(item)?);
+        }
+        return Ok(items);
     }
     if let Ok(tuple) = object.cast::<PyTuple>() {
-        return tuple.iter().map(convert).collect();
+        let mut items = Vec::with_capacity(tuple.len());
+        for item in tuple.iter() {
+            items.push(convert(item)?);
+        }
+        return Ok(items);
     }
     let length = object.len()?;
     let mut items = Vec::with_capacity(length);

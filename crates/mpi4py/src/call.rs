@@ -10,13 +10,14 @@
 //! held is under way; `SAVED`, the thread state, while the engine sleeps inside such a call.
 
 use crate::error;
+use mpi_abi as abi;
 use mpi_abi::consts::MPI_SUCCESS;
 use pyo3::ffi as py;
 use pyo3::prelude::*;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Calls an MPI function that answers at once; the interpreter stays held.
 ///
@@ -52,6 +53,27 @@ thread_local! {
 static HOOKED: AtomicBool = AtomicBool::new(false);
 /// Whether the library is the built-in engine.
 static BUILT_IN: AtomicBool = AtomicBool::new(false);
+
+/// `OXMPI_Recv_or_mprobe` of the engine.
+type RecvOrMprobe = unsafe extern "C" fn(
+    *mut c_void,
+    abi::Count,
+    c_int,
+    c_int,
+    abi::Comm,
+    *mut abi::Message,
+    *mut abi::Status,
+) -> c_int;
+
+static RECV_OR_MPROBE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// The engine's receive of small messages of unknown size; none with another library.
+#[inline]
+pub(crate) fn recv_or_mprobe() -> Option<RecvOrMprobe> {
+    let function = RECV_OR_MPROBE.load(Ordering::Relaxed);
+    // SAFETY: null, or the symbol of this name, which has this type: the engine documents it.
+    unsafe { std::mem::transmute::<*mut c_void, Option<RecvOrMprobe>>(function) }
+}
 
 /// Turns a return code into `Ok` or the exception to raise.
 #[inline]
@@ -179,6 +201,7 @@ pub(crate) fn install_hooks() {
         return;
     }
     BUILT_IN.store(true, Ordering::Relaxed);
+    RECV_OR_MPROBE.store(find(c"OXMPI_Recv_or_mprobe"), Ordering::Relaxed);
     // SAFETY: a symbol of this name has this type: the engine documents it; `HOOKS` is static.
     let set: extern "C" fn(*const WaitHooks) -> c_int = unsafe { std::mem::transmute(symbol) };
     HOOKED.store(set(&raw const HOOKS) == 0, Ordering::Relaxed);

@@ -1,8 +1,15 @@
 //! What the library offers beyond the standard: a small set of `OXMPI_*` symbols, found with dlsym
 //! and optional for every client. README.md in this crate lists them.
 
+use crate::guard;
+use crate::status::put;
+use engine::Error;
+use engine::errhandler::Object;
+use engine::p2p::probe::{Found, receive_or_probe};
 use engine::progress::{WaitHooks, set_hooks};
-use std::ffi::c_int;
+use mpi_abi::consts::{MPI_ERR_ARG, MPI_MESSAGE_NULL};
+use mpi_abi::{Comm, Count, Message, Status};
+use std::ffi::{c_int, c_void};
 
 /// Tells a language layer about waits: see `WaitHooks`. 0 = accepted, 1 = unknown version or null.
 ///
@@ -26,4 +33,36 @@ unsafe extern "C" fn OXMPI_Set_wait_hooks(hooks: *const WaitHooks) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn OXMPI_Set_uncaught() {
     engine::world::set_uncaught();
+}
+
+/// Receives the next message that matches into `buf` if it has at most `room` bytes and all of them are
+/// here; `message` is then MPI_MESSAGE_NULL, and `status` that of the receive. Otherwise as MPI_Mprobe. For
+/// clients that do not know how long messages are: one call instead of three. Errors as those of MPI_Mprobe.
+///
+/// # Safety
+/// `buf` has room for `room` bytes; `message` and `status` are valid for writes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn OXMPI_Recv_or_mprobe(
+    buf: *mut c_void,
+    room: Count,
+    source: c_int,
+    tag: c_int,
+    comm: Comm,
+    message: *mut Message,
+    status: *mut Status,
+) -> c_int {
+    guard::call("OXMPI_Recv_or_mprobe", Object::Comm(comm), || {
+        let room = usize::try_from(room)
+            .map_err(|_| Error::new(MPI_ERR_ARG, format!("room for {room} bytes: the number is negative")))?;
+        // SAFETY: the caller vouches for the addresses.
+        unsafe {
+            let (handle, found) = match receive_or_probe(buf.cast(), room, source, tag, comm)? {
+                Found::Received(status) => (MPI_MESSAGE_NULL, status),
+                Found::Matched(message, status) => (message, status),
+            };
+            message.write(handle);
+            put(status, &found);
+        }
+        Ok(())
+    })
 }

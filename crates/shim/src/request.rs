@@ -69,17 +69,33 @@ impl Requests {
         unsafe { self.0.add(index).write(MPI_REQUEST_NULL) };
     }
 
-    /// Concludes several: statuses with codes, handles cleared. With an error in any the whole is
-    /// MPI_ERR_IN_STATUS.
+    /// Concludes one that succeeded: its status, its handle cleared.
     ///
     /// # Safety
-    /// `statuses` is null or has as many elements as `outcomes`.
-    unsafe fn conclude(&self, outcomes: Vec<(usize, Outcome)>, statuses: *mut Status) -> Result<()> {
+    /// `statuses` is null or has an element `place`.
+    #[inline]
+    unsafe fn settle(&self, place: usize, index: usize, outcome: &Outcome, statuses: *mut Status) {
+        if outcome.freed && !wait::is_null(self.1[index]) {
+            self.clear(index);
+        }
+        // SAFETY: the caller vouches for the array.
+        unsafe { put_at(statuses, place, &outcome.status, MPI_SUCCESS) };
+    }
+
+    /// Concludes several: statuses with codes, handles cleared. With an error in any the whole is
+    /// MPI_ERR_IN_STATUS. `outcomes`: place among the statuses, index among the requests.
+    ///
+    /// # Safety
+    /// `statuses` is null or has an element for each place.
+    unsafe fn conclude(
+        &self,
+        outcomes: impl IntoIterator<Item = (usize, usize, Outcome)>,
+        statuses: *mut Status,
+    ) -> Result<()> {
         let mut failed: Option<(usize, usize, Error)> = None;
-        for (place, (index, outcome)) in outcomes.into_iter().enumerate() {
-            if outcome.freed && !wait::is_null(self.1[index]) {
-                self.clear(index);
-            }
+        for (place, index, outcome) in outcomes {
+            // SAFETY: the caller vouches for the array.
+            unsafe { self.settle(place, index, &outcome, statuses) };
             let code = match &outcome.error {
                 None => MPI_SUCCESS,
                 Some(error) => with(|e| e.objects.codes.encode(error)),
@@ -100,8 +116,8 @@ impl Requests {
     }
 }
 
-fn numbered(outcomes: Vec<Outcome>) -> Vec<(usize, Outcome)> {
-    outcomes.into_iter().enumerate().collect()
+fn numbered(outcomes: Vec<Outcome>) -> impl Iterator<Item = (usize, usize, Outcome)> {
+    outcomes.into_iter().enumerate().map(|(index, outcome)| (index, index, outcome))
 }
 
 pub(crate) unsafe fn MPI_Waitall(
@@ -112,8 +128,15 @@ pub(crate) unsafe fn MPI_Waitall(
     // SAFETY: the C caller's word for the arrays.
     unsafe {
         let requests = Requests::new(count, array_of_requests)?;
-        let outcomes = wait::wait_all(&requests.1)?;
-        requests.conclude(numbered(outcomes), array_of_statuses)
+        let mut failed = Vec::new();
+        wait::wait_all(&requests.1, |index, outcome| {
+            if outcome.error.is_some() {
+                failed.push((index, index, outcome));
+            } else {
+                requests.settle(index, index, &outcome, array_of_statuses);
+            }
+        })?;
+        requests.conclude(failed, array_of_statuses)
     }
 }
 
@@ -220,7 +243,10 @@ unsafe fn conclude_some(
         unsafe { indices.add(place).write(int(*index)) };
     }
     // SAFETY: the caller vouches for the array.
-    unsafe { requests.conclude(found, statuses) }
+    unsafe {
+        let found = found.into_iter().enumerate().map(|(place, (index, outcome))| (place, index, outcome));
+        requests.conclude(found, statuses)
+    }
 }
 
 pub(crate) unsafe fn MPI_Waitsome(

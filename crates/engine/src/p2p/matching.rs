@@ -201,6 +201,19 @@ impl Contexts {
         unexpected.remove(at)
     }
 
+    /// As [`Self::match_receive`], if the first message that fits has a body that `wanted` accepts.
+    pub fn match_receive_if(
+        &mut self,
+        id: u32,
+        source: i32,
+        tag: c_int,
+        wanted: impl FnOnce(&Body) -> bool,
+    ) -> Option<Unexpected> {
+        let unexpected = &mut self.slot(id).unexpected;
+        let at = unexpected.iter().position(|u| fits(source, tag, u.from, u.tag))?;
+        if wanted(&unexpected[at].body) { unexpected.remove(at) } else { None }
+    }
+
     /// The first message that fits, left in the queue: sender, tag, bytes.
     pub fn peek(&mut self, id: u32, source: i32, tag: c_int) -> Option<(u32, c_int, usize)> {
         let unexpected = &self.slot(id).unexpected;

@@ -1,10 +1,12 @@
 //! Probe and matched probe (MPI-5.0 section 3.8).
 
-use super::matching::Unexpected;
+use super::matching::{Body, Unexpected};
+use crate::copy::copy;
+use crate::payload::Payload;
 use crate::progress::{self, wait_for};
 use crate::request::{RecvState, Request, Role};
 use crate::status::{Call, Status, Waiting};
-use crate::{Engine, Error, Result, with};
+use crate::{Engine, Error, Result, lock, with};
 use mpi_abi::consts::{MPI_ERR_REQUEST, MPI_MESSAGE_NO_PROC};
 use mpi_abi::{Comm, Datatype, Message};
 use std::ffi::c_int;
@@ -30,6 +32,22 @@ impl Engine {
         let raw = self.messages.insert(Matched { context, comm, message });
         Some((Message(raw), status))
     }
+
+    /// Takes the first message that fits out of the queue if all its bytes are here.
+    ///
+    /// # Safety
+    /// `buffer` is valid for writes of the message's bytes.
+    unsafe fn take_whole(&mut self, context: u32, source: i32, tag: c_int, buffer: *mut u8) -> bool {
+        let all_here = |body: &Body| matches!(body, Body::Small(..) | Body::Whole(_));
+        match self.contexts.match_receive_if(context, source, tag, all_here).map(|message| message.body) {
+            // SAFETY: the bytes are ours, the caller vouches for the buffer.
+            Some(Body::Small(words, len)) => unsafe { copy(buffer, words.as_ptr().cast(), len) },
+            // SAFETY: as above.
+            Some(Body::Whole(bytes)) => unsafe { copy(buffer, bytes.as_ptr(), bytes.len()) },
+            _ => return false,
+        }
+        true
+    }
 }
 
 /// Waits for a message that fits; it stays in the queue (MPI_Probe).
@@ -52,6 +70,44 @@ pub fn mprobe(source: c_int, tag: c_int, comm: Comm) -> Result<(Message, Status)
     };
     let what = Waiting::message(Call::Mprobe, route.peer, tag, route.context);
     wait_for(what, |e| e.take_matched(comm, route.context, route.peer, tag))
+}
+
+/// What [`receive_or_probe`] found.
+pub enum Found {
+    /// The message, received.
+    Received(Status),
+    /// A matched message to be received.
+    Matched(Message, Status),
+}
+
+/// Waits for a message that fits, and receives it at once if it is all here and has at most `room` bytes;
+/// else as [`mprobe`]. Saves a client that does not know sizes the way through a message handle.
+///
+/// # Safety
+/// `buffer` is valid for writes of `room` bytes.
+pub unsafe fn receive_or_probe(buffer: *mut u8, room: usize, source: c_int, tag: c_int, comm: Comm) -> Result<Found> {
+    let mut e = lock();
+    let Some(route) = e.route_recv(comm, source, tag)? else {
+        return Ok(Found::Matched(MPI_MESSAGE_NO_PROC, Status::PROC_NULL));
+    };
+    if let Ok(from) = u32::try_from(route.peer) {
+        let looks = e.direct_looks();
+        let mut payload = Payload::Run { base: buffer, len: room };
+        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, true) {
+            return outcome.map(Found::Received);
+        }
+    }
+    drop(e);
+    let what = Waiting::message(Call::Recv, route.peer, tag, route.context);
+    wait_for(what, |e| {
+        let status = e.peek_status(route.context, route.peer, tag)?;
+        // SAFETY: the caller vouches for the buffer.
+        if status.bytes <= room as u64 && unsafe { e.take_whole(route.context, route.peer, tag, buffer) } {
+            return Some(Found::Received(status));
+        }
+        let (message, status) = e.take_matched(comm, route.context, route.peer, tag)?;
+        Some(Found::Matched(message, status))
+    })
 }
 
 /// One look for a message that fits; if there is one it is taken out (MPI_Improbe).

@@ -29,7 +29,7 @@ pub unsafe fn recv(
     let mut payload = unsafe { e.payload(buffer, count, datatype) }?;
     if let Ok(from) = u32::try_from(route.peer) {
         let looks = e.direct_looks();
-        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks) {
+        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, false) {
             return outcome;
         }
     }

@@ -72,7 +72,7 @@ pub unsafe fn isend(
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer.cast_mut(), count, datatype) }?;
         if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(route, tag, &payload)? {
-            return Ok(e.requests.insert(Request::complete(Status::EMPTY, comm.0)));
+            return Ok(e.sent_request());
         }
         e.start_send(None, route, tag, payload, comm, mode, false)
     })

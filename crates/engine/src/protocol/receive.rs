@@ -47,7 +47,8 @@ impl Engine {
 
     /// The common case of a blocking receive: the message from `from` is the next in its ring, or
     /// about to come, it is small, and no other receive is there that could want it. Polls that one
-    /// ring a short while and delivers without a request. None: take the general way.
+    /// ring a short while and delivers without a request. None: take the general way. `whole`: also
+    /// for a message that does not fit.
     #[inline]
     pub(crate) fn receive_directly(
         &mut self,
@@ -56,6 +57,7 @@ impl Engine {
         tag: c_int,
         payload: &mut Payload,
         looks: u32,
+        whole: bool,
     ) -> Option<crate::Result<Status>> {
         if !self.contexts.is_idle(context) {
             return None;
@@ -80,6 +82,9 @@ impl Engine {
         }
         let segment = transport.segment;
         let room = payload.len();
+        if whole && room < if cell.kind == EAGER { cell.inline } else { piece_of(cell, 0).len } {
+            return None;
+        }
         let total = if cell.kind == EAGER {
             // SAFETY: the cell's bytes do not change before `advance`.
             unsafe { payload.write(0, cell.payload(), cell.inline) };

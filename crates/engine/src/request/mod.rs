@@ -149,6 +149,15 @@ impl Engine {
         self.progress_count += 1;
     }
 
+    /// The request of a send that is over already.
+    #[inline]
+    pub(crate) fn sent_request(&mut self) -> usize {
+        if self.sent == usize::MAX {
+            self.sent = self.requests.insert(Request::complete(Status::EMPTY, self.world_comm));
+        }
+        self.sent
+    }
+
     /// The user's call is over before the operation is (a signal, a dead peer): from now on the
     /// engine works on bytes of its own and the request leaves when it is done.
     #[cold]

@@ -35,6 +35,9 @@ impl Engine {
     /// persistent.
     #[inline]
     pub(crate) fn take_outcome(&mut self, raw: usize) -> Result<Option<Outcome>> {
+        if raw == self.sent {
+            return Ok(Some(Outcome { freed: true, ..Outcome::NOTHING }));
+        }
         let Some(request) = self.requests.get_mut(raw) else { return Err(self.bad_request(raw)) };
         match request.state {
             State::Active => Ok(None),
@@ -109,8 +112,9 @@ pub fn test(raw: usize) -> Result<Option<Outcome>> {
     progress::poll(|e| e.take_outcome(raw))
 }
 
-/// Waits for all (MPI_Waitall). Outcomes are in order; a failed one does not stop the others.
-pub fn wait_all(raws: &[usize]) -> Result<Vec<Outcome>> {
+/// Waits for all (MPI_Waitall). `each` gets index and outcome in order, and must not come back into the
+/// engine; a failed one does not stop the others.
+pub fn wait_all(raws: &[usize], mut each: impl FnMut(usize, Outcome)) -> Result<()> {
     let mut done = 0;
     let first = raws.iter().copied().find(|r| !is_null(*r));
     let what = with(|e| first.map_or(Waiting::anybody(Call::Waitall), |r| e.waiting_for(r, Call::Waitall)));
@@ -125,7 +129,12 @@ pub fn wait_all(raws: &[usize]) -> Result<Vec<Outcome>> {
         }
         Some(Ok(()))
     })??;
-    with(|e| raws.iter().map(|&r| take(e, r)).collect())
+    with(|e| {
+        for (index, &raw) in raws.iter().enumerate() {
+            each(index, take(e, raw)?);
+        }
+        Ok(())
+    })
 }
 
 fn take(e: &mut Engine, raw: usize) -> Result<Outcome> {
@@ -226,6 +235,9 @@ pub fn get_status(raw: usize) -> Result<Option<Status>> {
 /// Gives the handle up; the operation goes on to its end (MPI_Request_free).
 pub fn free(raw: usize) -> Result<()> {
     with(|e| {
+        if raw == e.sent {
+            return Ok(());
+        }
         let Some(request) = e.requests.get_mut(raw) else { return Err(e.bad_request(raw)) };
         request.recipe = None;
         if request.state == State::Active {

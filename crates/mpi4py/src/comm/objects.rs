@@ -5,10 +5,10 @@
 //! `irecv` is the same in steps, in [`super::irecv`].
 
 use super::{Comm, irecv};
-use crate::call::{mpi, mpi_wait};
+use crate::call::{Waiting, mpi, mpi_wait, recv_or_mprobe};
 use crate::handle::{Handle, new_like};
 use crate::message::Message;
-use crate::pickle::{Block, Encoded, Origin, encode};
+use crate::pickle::{Block, Encoded, Origin, decode_bytes, encode};
 use crate::request::{Owner, Pending, Request};
 use crate::status::Status;
 use mpi_abi as abi;
@@ -19,9 +19,14 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
 type Object<'a, 'py> = &'a Bound<'py, PyAny>;
+
+/// Objects up to this size are received by way of the stack: a copy of it costs less than the two calls and
+/// the handle of a matched probe.
+const SMALL: usize = 1024;
 
 /// The object as a message; none is needed for nobody.
 fn message_for(object: Object<'_, '_>, dest: c_int) -> PyResult<Encoded> {
@@ -115,6 +120,22 @@ fn recv(
     let (mut message, mut probed) = (MPI_MESSAGE_NULL, abi::Status::empty());
     if irecv::any() {
         (message, probed) = irecv::probe_and_serve(py, comm, source, tag)?;
+    } else if let Some(receive) = recv_or_mprobe() {
+        let mut bytes = [MaybeUninit::<u8>::uninit(); SMALL];
+        let (addr, message_at, probed_at) = (bytes.as_mut_ptr(), &raw mut message, &raw mut probed);
+        let waiting = Waiting::enter(py);
+        // SAFETY: all addresses are those of locals, with room for SMALL bytes at the first.
+        let code = unsafe { receive(addr.cast(), SMALL as abi::Count, source, tag, comm, message_at, probed_at) };
+        waiting.leave(py, code)?;
+        if message == MPI_MESSAGE_NULL {
+            if let Some(out) = out {
+                out.get().set(probed);
+            }
+            let size = usize::try_from(size_of(py, &probed)?).unwrap_or(0).min(SMALL);
+            // SAFETY: the call has filled so many bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(addr.cast::<u8>(), size) };
+            return decode_bytes(py, bytes, origin(&probed));
+        }
     } else {
         mpi_wait!(py, MPI_Mprobe(source, tag, comm, &raw mut message, &raw mut probed))?;
     }

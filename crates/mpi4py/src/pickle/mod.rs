@@ -15,6 +15,7 @@ pub(crate) use wire::{Block, Encoded, Origin, decode_bytes, encode};
 use crate::buffer::object::Buffer;
 use crate::buffer::{Access, View};
 use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -42,6 +43,21 @@ fn core(py: Python<'_>) -> PyResult<&Core> {
             highest: HIGHEST.into_pyobject(py)?.into_any().unbind(),
         })
     })
+}
+
+/// Calls a function with one or two arguments, without a tuple for them.
+fn call<'py>(
+    function: &Bound<'py, PyAny>,
+    first: &Bound<'py, PyAny>,
+    second: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let second = second.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: live objects; the list of arguments ends at the first null.
+    unsafe {
+        let end = std::ptr::null_mut::<ffi::PyObject>();
+        let result = ffi::PyObject_CallFunctionObjArgs(function.as_ptr(), first.as_ptr(), second, end);
+        Bound::from_owned_ptr_or_err(function.py(), result)
+    }
 }
 
 /// The highest protocol of all Python versions that this extension runs on.

@@ -119,6 +119,7 @@ impl Request {
     }
 
     /// What the request owns, taken out of it (and out of what it is a copy of).
+    #[inline]
     pub(crate) fn take_owner(&self) -> Owner {
         let owner = std::mem::take(&mut *self.owner());
         match owner {
