@@ -13,7 +13,7 @@
 //! ranks, each combines what it needs (`plainly`).
 
 use super::area::{Area, LINE_BYTES, Step};
-use super::bcast::{expect_len, others};
+use super::bcast::expect_len;
 use super::buffers::{Arg, Shape};
 use super::{State, check_root, core_of, enter, internal};
 use crate::comm::CommCore;
@@ -27,9 +27,8 @@ use shm::lock::Guard;
 use std::ffi::c_int;
 
 /// Up to this size everybody combines everything: a second round costs more than the arithmetic
-/// (4 KiB of doubles are combined in about 0.2 us, less than a line's way to another core and back;
-/// measured with 2 ranks, one round against two: 4 KiB 0.50 and 0.56 us, 8 KiB 0.78 and 0.73 us).
-const ALL_READ: usize = 4 << 10;
+/// (measured with 2 ranks, one round against two: 2 KiB both 0.41 us, 3 KiB 0.65 and 0.44, 8 KiB 0.95 and 0.76).
+const ALL_READ: usize = 2 << 10;
 /// The same with more ranks than cores, where a round costs a change of the running process: measured
 /// with 4 ranks on 2 cores, 8 KiB 4.0 and 5.7 us, 24 KiB 7.0 and 7.4 us, 32 KiB 8.7 and 8.3 us.
 const ALL_READ_CROWDED: usize = 24 << 10;
@@ -329,15 +328,22 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
                 expect_len(job.call, rank as u32, line.len, n * job.element)?;
                 Ok(area.chunk_of(sent[i], rank as u32)?.wrapping_add(from * job.element).cast_const())
             };
+            // The sum is made in the user's memory: a chunk's lines are still in the caches of those that
+            // read them last, and only the copy takes them over cheaply. Unless my contribution lies there
+            // and would be overwritten before its turn.
+            let result = to.wrapping_add(byte(i, from));
+            let in_place = std::ptr::eq(job.from, to.cast_const()) && me >= 2;
+            let sum = if in_place { out } else { result };
             let mut left = place(area, 0)?;
             for rank in 1..ranks {
                 let right = place(area, rank)?;
                 // SAFETY: all three are valid for `len` elements and are the same or apart.
-                unsafe { job.reducer.apply3(out, left, right, len) };
-                left = out;
+                unsafe { job.reducer.apply3(sum, left, right, len) };
+                left = sum;
             }
-            // SAFETY: the result has room for all pieces. My contribution there was just used.
-            unsafe { copy(to.add(byte(i, from)), out, len * job.element) };
+            let copy_to = if in_place { result } else { out };
+            // SAFETY: the result has room for all pieces, the chunk for this one. My contribution was used.
+            unsafe { copy(copy_to, sum, len * job.element) };
             area.publish_place(step, len * job.element, 0);
             combined.push(step);
         }

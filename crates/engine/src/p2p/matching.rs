@@ -3,11 +3,12 @@
 //! not overtake each other.
 
 use crate::comm::CommCore;
+use crate::protocol::parts::{self, Partial};
 use mpi_abi::consts::MPI_ANY_TAG;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_int;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A receive that waits for its message.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,8 @@ pub enum Body {
     Small([u64; shm::ring::WORDS], usize),
     /// All of it.
     Whole(Box<[u8]>),
+    /// Of a message in parts, what has come so far.
+    Partial(Arc<Mutex<Partial>>),
     /// The beginning, and the sender's offer of the rest.
     Offer(Offer, Box<[u8]>),
     /// A send of this very process, which waits to be matched (its request).
@@ -63,6 +66,7 @@ impl Unexpected {
             Body::Small(_, len) | Body::Local(_, len) => *len,
             Body::Whole(bytes) => bytes.len(),
             Body::Offer(offer, _) => offer.total,
+            Body::Partial(partial) => parts::total(partial),
         }
     }
 }

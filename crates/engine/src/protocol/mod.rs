@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `send` | starts messages, streams large ones |
 //! | `receive` | takes cells, matches, delivers |
+//! | `parts` | messages of middle size in parts, without an offer |
 //! | `copying` | single copy through the kernel, and when it pays |
 
 mod copying;
+pub(crate) mod parts;
 mod receive;
 mod send;
 
@@ -35,6 +37,11 @@ pub(crate) const FIN: u8 = 6;
 pub(crate) const SHARE: u8 = 7;
 /// The sender has written its share. Words: receiver's request, bytes; 0 = it could not.
 pub(crate) const WRITTEN: u8 = 8;
+
+/// The beginning of a message whose parts follow at once. Words: piece, total.
+pub(crate) const EAGER_PARTS: u8 = 9;
+/// A part of the message that began last. Words: piece, position.
+pub(crate) const EAGER_PART: u8 = 10;
 
 /// Flags of an offer.
 pub(crate) const SYNCHRONOUS: u8 = 1;
@@ -75,6 +82,8 @@ pub(crate) struct Peer {
     backlog: VecDeque<Outgoing>,
     /// Accepted sends that are being streamed, in order.
     streams: VecDeque<usize>,
+    /// Where the parts go that it sends.
+    arriving: Option<parts::Arriving>,
     /// In `Transport::busy`.
     busy: bool,
     /// Place in `Transport::incoming`, plus 1; 0 = it has not opened a ring to us.

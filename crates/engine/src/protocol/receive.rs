@@ -1,7 +1,9 @@
 //! Taking cells out of the rings: matching, delivering, answering.
 
 use super::send::{accept_words, share_words};
-use super::{ACCEPT, BLOCKING, EAGER, EAGER_DATA, FIN, OFFER, PART, SHARE, SYNCHRONOUS, WRITTEN};
+use super::{
+    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_PART, EAGER_PARTS, FIN, OFFER, PART, SHARE, SYNCHRONOUS, WRITTEN,
+};
 use crate::Engine;
 use crate::Error;
 use crate::p2p::matching::{Body, Offer, Unexpected};
@@ -169,6 +171,8 @@ impl Engine {
                     unsafe { e.arrive(raw, at, bytes, len) };
                 });
             }
+            EAGER_PARTS => self.parts_begin(from, ring, cell, piece_of(cell, 0)),
+            EAGER_PART => self.part(from, ring, cell.word(3) as usize, piece_of(cell, 0)),
             FIN => self.finished(cell.word(0) as usize),
             SHARE => self.share(cell.word(0) as usize, cell.word(1), cell.word(2) as usize, cell.word(3) as usize),
             WRITTEN => self.written(from, cell.word(0) as usize, cell.word(1) as usize),
@@ -179,7 +183,13 @@ impl Engine {
 
     /// Lets `use_it` read a piece of the data ring and gives it back.
     #[inline]
-    fn with_piece(&mut self, from: u32, ring: usize, piece: Piece, use_it: impl FnOnce(&mut Self, *const u8, usize)) {
+    pub(super) fn with_piece(
+        &mut self,
+        from: u32,
+        ring: usize,
+        piece: Piece,
+        use_it: impl FnOnce(&mut Self, *const u8, usize),
+    ) {
         let Some(segment) = self.transport.as_ref().map(|t| t.segment) else { return };
         if piece.len == 0 {
             return use_it(self, std::ptr::null(), 0);
@@ -205,7 +215,7 @@ impl Engine {
 
     /// A message was matched with the receive `raw`: its status is known now.
     #[inline]
-    fn matched(&mut self, raw: usize, from: u32, tag: c_int, total: usize) {
+    pub(super) fn matched(&mut self, raw: usize, from: u32, tag: c_int, total: usize) {
         let Some(request) = self.requests.get_mut(raw) else { return };
         let Role::Recv(recv) = &mut request.role else { return };
         recv.matched = true;
@@ -225,7 +235,7 @@ impl Engine {
     /// # Safety
     /// `bytes` is valid for reads of `len` bytes.
     #[inline]
-    unsafe fn arrive(&mut self, raw: usize, at: usize, bytes: *const u8, len: usize) {
+    pub(super) unsafe fn arrive(&mut self, raw: usize, at: usize, bytes: *const u8, len: usize) {
         let Some(request) = self.requests.get_mut(raw) else { return };
         let Role::Recv(recv) = &mut request.role else { return };
         // SAFETY: the caller vouches for the range; what does not fit is left out.
@@ -268,6 +278,7 @@ impl Engine {
             Body::Small(words, len) => unsafe { self.deliver_whole(raw, from, tag, words.as_ptr().cast(), len) },
             // SAFETY: the bytes are ours.
             Body::Whole(bytes) => unsafe { self.deliver_whole(raw, from, tag, bytes.as_ptr(), bytes.len()) },
+            Body::Partial(partial) => self.take_partial(raw, from, tag, &partial),
             Body::Offer(offer, bytes) => {
                 self.answer(raw, from, tag, offer, bytes.len());
                 // SAFETY: the bytes are ours.

@@ -1,5 +1,6 @@
 //! Starting messages and streaming large ones.
 
+use super::parts::PARTS_MAX;
 use super::{
     ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, FIRST_PART, OFFER, Outgoing, PART, PART_BYTES, SHARE, SYNCHRONOUS,
     Transport, WRITTEN,
@@ -14,7 +15,7 @@ use shm::ring::{INLINE, Sender};
 use std::ffi::c_int;
 
 impl Transport {
-    /// Sends a message that fits into one cell or one piece, if there is room right now.
+    /// Sends a message that needs no offer, if there is room right now.
     #[inline]
     fn try_eager(&mut self, peer: u32, context: u32, tag: c_int, payload: &Payload) -> Result<bool> {
         let len = payload.len();
@@ -29,6 +30,8 @@ impl Transport {
             // SAFETY: a cell has room for INLINE bytes, and shared cells are not the user's memory.
             unsafe { payload.read(0, slot.payload(), len) };
             slot.publish();
+        } else if len > EAGER_MAX {
+            return self.try_parts(peer, context, tag, payload);
         } else {
             if state.data.is_none() {
                 self.open_data(peer)?;
@@ -99,7 +102,7 @@ impl Transport {
 }
 
 #[cold]
-fn outside() -> Error {
+pub(super) fn outside() -> Error {
     Error::new(MPI_ERR_INTERN, "a piece of a ring lies outside of the segment")
 }
 
@@ -108,7 +111,7 @@ impl Engine {
     #[inline]
     pub(crate) fn try_send_now(&mut self, route: Route, tag: c_int, payload: &Payload) -> Result<bool> {
         let peer = route.peer.cast_unsigned();
-        if payload.len() > EAGER_MAX || peer == self.me {
+        if payload.len() > PARTS_MAX || peer == self.me {
             return Ok(false);
         }
         self.progress_count += 1;

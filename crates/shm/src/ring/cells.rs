@@ -144,6 +144,13 @@ impl Sender {
         Some(Slot { sender: self, line })
     }
 
+    /// Cells that are free.
+    pub fn room(&mut self) -> u32 {
+        // SYNC cell-free: as in `slot`.
+        self.head = self.place.control().head.load(Ordering::Acquire);
+        CELLS - self.position.wrapping_sub(self.head)
+    }
+
     /// Bytes of the data ring that the consumer gave back.
     #[inline]
     pub(crate) fn data_head(&self) -> u64 {

@@ -47,6 +47,12 @@ impl DataRing {
         self.size
     }
 
+    /// Bytes that are free, not necessarily in one piece.
+    pub fn room(&mut self, sender: &Sender) -> usize {
+        self.head = sender.data_head();
+        self.size - (self.tail - self.head) as usize
+    }
+
     /// Takes room for `len` bytes, at most the ring's size, in one piece; none if it is not free yet.
     #[inline]
     pub fn take(&mut self, sender: &Sender, len: usize) -> Option<Piece> {
