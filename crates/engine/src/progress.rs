@@ -289,8 +289,9 @@ impl Engine {
     /// How often a receive looks at its sender's ring before it takes the general way: at most so
     /// long that other ranks' messages, which are not looked at meanwhile, wait no more than 1 us.
     #[inline]
-    pub(crate) fn direct_looks(&self) -> u32 {
-        self.policy().spins().min(BLOCK_AFTER)
+    pub(crate) fn direct_looks(&self, from: u32) -> u32 {
+        let policy = self.policy();
+        policy.spins(policy.crowded() && self.near(from)).min(BLOCK_AFTER)
     }
 
     #[inline]

@@ -26,6 +26,10 @@ pub struct Policy {
 /// With a core for every rank the peer answers within a spin; measured, 20 to 2000 make no
 /// difference at n=2. 2000 looks are some 50 us, about what a sleep and wake-up would cost.
 const SPINS_WITH_CORES: u32 = 2000;
+/// So long we spin at least, however many waits were in vain: some 3 us, more than a short message
+/// needs. Less is a trap: every answer comes after the first yield (0.4 us), which then looks like
+/// another wait in vain, for ever.
+const SPINS_LEAST: u32 = 100;
 /// With more ranks than cores the peer often waits for our core: n=4 on 2 cores, barrier by number
 /// of spins before the first yield: 0-20: 3-6 us, 200: 11-23 us, 2000: 70-134 us.
 const SPINS_WITHOUT: u32 = 2;
@@ -38,10 +42,10 @@ const SPINS_BETWEEN: u32 = 30;
 const YIELDS: u32 = 1000;
 
 impl Policy {
-    /// Looks of the first phase.
+    /// Looks before the first yield of a wait; `near` as for [`Backoff::new`].
     #[inline]
-    pub fn spins(&self) -> u32 {
-        self.spins
+    pub fn spins(&self, near: bool) -> u32 {
+        if self.crowded && !near { self.spins.max(SPINS_BETWEEN) } else { self.spins }
     }
 
     /// Whether there are more ranks than processors.
@@ -70,7 +74,7 @@ impl Policy {
         self.spins = if spun {
             (self.spins + self.spins / 16 + 1).min(SPINS_WITH_CORES)
         } else {
-            (self.spins / 2).max(SPINS_WITHOUT)
+            (self.spins / 2).max(SPINS_LEAST)
         };
     }
 }
@@ -86,6 +90,7 @@ impl Default for Policy {
 #[derive(Debug)]
 pub struct Backoff {
     policy: Policy,
+    near: bool,
     /// Looks since the wait began or something came.
     looks: u32,
     yields: u32,
@@ -100,7 +105,7 @@ impl Backoff {
     #[inline]
     pub fn new(policy: Policy, near: bool) -> Self {
         let between = if near || !policy.crowded { 0 } else { SPINS_BETWEEN };
-        Self { policy, looks: 0, yields: 0, left: policy.spins.max(between), between }
+        Self { policy, near, looks: 0, yields: 0, left: policy.spins(near), between }
     }
 
     /// Looked in vain: what now?
@@ -142,7 +147,7 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.looks = 0;
         self.yields = 0;
-        self.left = self.policy.spins.max(self.between);
+        self.left = self.policy.spins(self.near);
     }
 }
 
@@ -156,7 +161,7 @@ mod tests {
         for _ in 0..20 {
             policy.learn(false);
         }
-        assert_eq!(policy.spins, SPINS_WITHOUT);
+        assert_eq!(policy.spins, SPINS_LEAST);
         for _ in 0..200 {
             policy.learn(true);
         }

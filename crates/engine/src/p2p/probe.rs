@@ -91,7 +91,7 @@ pub unsafe fn receive_or_probe(buffer: *mut u8, room: usize, source: c_int, tag:
         return Ok(Found::Matched(MPI_MESSAGE_NO_PROC, Status::PROC_NULL));
     };
     if let Ok(from) = u32::try_from(route.peer) {
-        let looks = e.direct_looks();
+        let looks = e.direct_looks(from);
         let mut payload = Payload::Run { base: buffer, len: room };
         if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, true) {
             return outcome.map(Found::Received);

@@ -28,7 +28,7 @@ pub unsafe fn recv(
     // SAFETY: the caller vouches for the buffer until we return.
     let mut payload = unsafe { e.payload(buffer, count, datatype) }?;
     if let Ok(from) = u32::try_from(route.peer) {
-        let looks = e.direct_looks();
+        let looks = e.direct_looks(from);
         if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, false) {
             return outcome;
         }
