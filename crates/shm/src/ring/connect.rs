@@ -115,6 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_that_began_anew_is_not_said_to_have_more_room_than_it_has() {
+        let (segment, sender, receiver) = pair();
+        let mut ring = DataRing::new(segment, 4096).expect("ring");
+        assert_eq!(ring.room(&sender), 4096);
+        let first = ring.take(&sender, 1984).expect("room");
+        receiver.give_back(first);
+        // Empty, but not enough in one piece behind the first: this one lies at the beginning again, and
+        // counts with all that was skipped as more than the ring's size.
+        let second = ring.take(&sender, 3008).expect("room");
+        assert_eq!(second.offset, first.offset);
+        assert_eq!(ring.room(&sender), 0);
+        receiver.give_back(second);
+        assert_eq!(ring.room(&sender), 4096);
+    }
+
+    #[test]
     fn data_pieces_never_overlap_what_is_not_given_back() {
         let (segment, sender, receiver) = pair();
         let mut ring = DataRing::new(segment, 4096).expect("ring");

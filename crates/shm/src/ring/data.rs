@@ -50,7 +50,8 @@ impl DataRing {
     /// Bytes that are free, not necessarily in one piece.
     pub fn room(&mut self, sender: &Sender) -> usize {
         self.head = sender.data_head();
-        self.size - (self.tail - self.head) as usize
+        // The start of an empty ring at its beginning (see `take`) may have passed more than a whole lap.
+        self.size.saturating_sub((self.tail - self.head) as usize)
     }
 
     /// Takes room for `len` bytes, at most the ring's size, in one piece; none if it is not free yet.
