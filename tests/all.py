@@ -35,10 +35,7 @@ TESTS = ROOT / "tests"
 SHOWN = 150
 # Steps that `make test` leaves out for the time being, and why; each counts as skipped. Named by a pattern they run all
 # the same. Take a line away as soon as its step passes.
-OFF: dict[str, str] = {
-    "python tests: mpich": "not run through since the object half of the extension is there",
-    "python tests: impi": "not run through since the object half of the extension is there",
-}
+OFF: dict[str, str] = {}
 # C programs that Intel MPI 2021.18.1 does not pass: MPI_Comm_toint(MPI_COMM_WORLD) is not the ABI's value there, and it
 # ends the job for errors that the program's error handler should get.
 NOT_ON = {"impi": {"abi", "reductions", "errors"}}

@@ -8,7 +8,7 @@ import unittest
 
 from mpi4py import MPI
 from support import data
-from support.case import Case, ranks_at_least
+from support.case import OURS, Case, ranks_at_least
 
 # Around one piece, several parts, an offer; and small ones between them.
 SIZES = (8, 4096, 16_384, 20_000, 32_768, 32_769, 40_000, 49_152, 65_536, 100_000, 131_072, 131_073, 200_000)
@@ -38,9 +38,7 @@ class Middle(Case):
                 self.good(room.wrong(100 * turn + i + self.left, size), f"round {turn}, message {i} of {size} bytes")
 
     def test_received_in_another_order(self) -> None:
-        sends = [
-            self.comm.Isend(data.message(i + self.rank, size), self.right, i) for i, size in enumerate(SIZES)
-        ]
+        sends = [self.comm.Isend(data.message(i + self.rank, size), self.right, i) for i, size in enumerate(SIZES)]
         for i in reversed(range(len(SIZES))):
             room = data.Room(SIZES[i])
             status = MPI.Status()
@@ -66,7 +64,8 @@ class Middle(Case):
             sends = [self.comm.Isend(data.message(seed, part), self.right, 1) for part in (size, 1000)]
             with self.mpi_error(MPI.ERR_TRUNCATE) as raised:
                 self.comm.Recv(bytearray(size - 1), self.left, 1)
-            self.assertIn(str(size), raised.text)
+            if OURS:
+                self.assertIn(str(size), raised.text)
             room = data.Room(1000)
             self.comm.Recv(room.bytes, self.left, 1)
             self.good(room.wrong(seed, 1000), size)

@@ -108,11 +108,11 @@ class Messages(ThreadCase):
             room = data.Room(size)
             took: list[float] = []
 
-            def wait(room: data.Room = room) -> None:
+            def wait(room: data.Room = room, took: list[float] = took) -> None:
                 self.comm.Recv(room.bytes, self.rank, 9)
                 took.append(time.monotonic())
 
-            def send(size: int = size) -> None:
+            def send(size: int = size, took: list[float] = took) -> None:
                 time.sleep(0.3)
                 took.append(time.monotonic())
                 self.comm.Ssend(data.message(size, size), self.rank, 9)

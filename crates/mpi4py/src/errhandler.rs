@@ -32,16 +32,21 @@ impl Errhandler {
     }
 }
 
-/// The methods that communicators, windows, files and sessions have for their error handler.
+/// The methods that communicators, windows, files and sessions have for their error handler. `swap` turns
+/// the handle that Python knows into the one that the library is given, and back.
 macro_rules! errhandler_methods {
     ($name:ident, $get:ident, $set:ident, $call:ident) => {
+        $crate::errhandler::errhandler_methods! { $name, $get, $set, $call, |raw| raw }
+    };
+    ($name:ident, $get:ident, $set:ident, $call:ident, $swap:expr) => {
         #[pymethods]
         impl $name {
             #[doc = "Get_errhandler(self) -> Errhandler\n\nThe error handler in force."]
             fn Get_errhandler(&self, py: Python<'_>) -> PyResult<Py<$crate::errhandler::Errhandler>> {
                 let mut raw = ::mpi_abi::consts::MPI_ERRHANDLER_NULL;
                 $crate::call::mpi!(py, $get($crate::handle::Handle::raw(self), &raw mut raw))?;
-                $crate::handle::Handle::wrap(py, raw)
+                let swap: fn(::mpi_abi::Errhandler) -> ::mpi_abi::Errhandler = $swap;
+                $crate::handle::Handle::wrap(py, swap(raw))
             }
 
             #[doc = "Set_errhandler(self, errhandler: Errhandler) -> None\n\nSet the error handler."]
@@ -50,7 +55,8 @@ macro_rules! errhandler_methods {
                 py: Python<'_>,
                 errhandler: $crate::handle::H<$crate::errhandler::Errhandler>,
             ) -> PyResult<()> {
-                $crate::call::mpi!(py, $set($crate::handle::Handle::raw(self), errhandler.0))
+                let swap: fn(::mpi_abi::Errhandler) -> ::mpi_abi::Errhandler = $swap;
+                $crate::call::mpi!(py, $set($crate::handle::Handle::raw(self), swap(errhandler.0)))
             }
 
             #[doc = "Call_errhandler(self, errorcode: int) -> None\n\nCall the error handler with an error code."]

@@ -4,14 +4,15 @@
 //! The end is a function registered with `Py_AtExit`: it runs after all Python code, so that
 //! objects can still be freed by MPI calls in `atexit` functions and destructors.
 
-use crate::call::{mpi, mpi_wait};
+use crate::call::{is_built_in, mpi, mpi_wait};
 use crate::handle::{Handle, RawHandle};
 use mpi_abi as abi;
 use mpi_abi::consts::{
-    MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERRORS_ABORT, MPI_ERRORS_ARE_FATAL, MPI_ERRORS_RETURN, MPI_SUCCESS,
-    MPI_THREAD_FUNNELED, MPI_THREAD_MULTIPLE, MPI_THREAD_SERIALIZED, MPI_THREAD_SINGLE,
+    MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERRORS_ABORT, MPI_ERRORS_ARE_FATAL, MPI_ERRORS_RETURN,
+    MPI_MAX_LIBRARY_VERSION_STRING, MPI_SUCCESS, MPI_THREAD_FUNNELED, MPI_THREAD_MULTIPLE, MPI_THREAD_SERIALIZED,
+    MPI_THREAD_SINGLE,
 };
-use mpi_abi::ffi;
+use mpi_abi::ffi::{self, MPI_Comm_errhandler_function};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::ffi::c_int;
@@ -24,6 +25,10 @@ static FINALIZE: AtomicBool = AtomicBool::new(true);
 static ABORT_STATUS: AtomicI32 = AtomicI32::new(0);
 /// The error handler that `rc.errors` asks for, 0 for "leave the library's".
 static ERRORS: AtomicUsize = AtomicUsize::new(0);
+/// The same for communicators; not the same handle with every library.
+static COMM_ERRORS: AtomicUsize = AtomicUsize::new(0);
+/// Our own handler that stands for MPI_ERRORS_RETURN (see `return_aborts`), or 0.
+static RETURNING: AtomicUsize = AtomicUsize::new(0);
 /// Set when the interpreter has ended.
 static GONE: AtomicBool = AtomicBool::new(false);
 
@@ -110,9 +115,29 @@ fn init_thread(py: Python<'_>, required: c_int) -> PyResult<c_int> {
     Ok(provided)
 }
 
+type Handling = extern "C" fn(*mut abi::Comm, *mut c_int);
+
+/// An error handler that does nothing, so that the call returns its code.
+extern "C" fn return_the_code(_comm: *mut abi::Comm, _code: *mut c_int) {}
+
+/// Whether the library's MPI_ERRORS_RETURN ends the job: in Intel MPI 2021.18 the handles of ERRORS_RETURN and
+/// ERRORS_ABORT stand for each other.
+fn return_aborts(py: Python<'_>) -> PyResult<bool> {
+    let (mut text, mut length) = ([0; MPI_MAX_LIBRARY_VERSION_STRING as usize], 0);
+    mpi!(py, MPI_Get_library_version(text.as_mut_ptr(), &raw mut length))?;
+    Ok(crate::args::text(&text).starts_with("Intel(R) MPI Library 2021."))
+}
+
 /// What is to be done once MPI runs.
 fn set_up(py: Python<'_>) -> PyResult<()> {
-    if let Some(handler) = error_handler() {
+    if let Some(mut handler) = error_handler() {
+        if handler == MPI_ERRORS_RETURN && !is_built_in() && return_aborts(py)? {
+            // SAFETY: the same calling convention; a function may take fewer arguments than it is given.
+            let function = unsafe { std::mem::transmute::<Handling, MPI_Comm_errhandler_function>(return_the_code) };
+            mpi!(py, MPI_Comm_create_errhandler(Some(function), &raw mut handler))?;
+            RETURNING.store(handler.raw(), Ordering::Relaxed);
+        }
+        COMM_ERRORS.store(handler.raw(), Ordering::Relaxed);
         mpi!(py, MPI_Comm_set_errhandler(MPI_COMM_SELF, handler))?;
         mpi!(py, MPI_Comm_set_errhandler(MPI_COMM_WORLD, handler))?;
     }
@@ -123,6 +148,24 @@ fn set_up(py: Python<'_>) -> PyResult<()> {
 pub(crate) fn error_handler() -> Option<abi::Errhandler> {
     match ERRORS.load(Ordering::Relaxed) {
         0 => None,
+        raw => Some(abi::Errhandler::from_raw(raw)),
+    }
+}
+
+/// Where our own handler stands for MPI_ERRORS_RETURN of communicators: exchanges the two.
+pub(crate) fn swap_returning(handler: abi::Errhandler) -> abi::Errhandler {
+    match RETURNING.load(Ordering::Relaxed) {
+        0 => handler,
+        own if handler == MPI_ERRORS_RETURN => abi::Errhandler::from_raw(own),
+        own if handler.raw() == own => MPI_ERRORS_RETURN,
+        _ => handler,
+    }
+}
+
+/// The error handler for communicators.
+pub(crate) fn comm_error_handler() -> Option<abi::Errhandler> {
+    match COMM_ERRORS.load(Ordering::Relaxed) {
+        0 => error_handler(),
         raw => Some(abi::Errhandler::from_raw(raw)),
     }
 }

@@ -107,7 +107,10 @@ fn check_derived(py: Python<'_>, memory: &Memory, displ: Count, count: Count, da
     let (mut lb, mut extent, mut true_lb, mut true_extent) = (0, 0, 0, 0);
     mpi!(py, MPI_Type_get_extent_c(datatype, &raw mut lb, &raw mut extent))?;
     mpi!(py, MPI_Type_get_true_extent_c(datatype, &raw mut true_lb, &raw mut true_extent))?;
-    if true_extent <= 0 {
+    let mut size = 0;
+    mpi!(py, MPI_Type_size_c(datatype, &raw mut size))?;
+    // Nothing is touched. (MPICH gives types without elements a true extent.)
+    if true_extent <= 0 || size == 0 {
         return Ok(());
     }
     let (extent, true_lb) = (i128::from(extent), i128::from(true_lb));

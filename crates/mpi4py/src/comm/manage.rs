@@ -378,13 +378,13 @@ impl Intracomm {
 
 /// The error handler of a communicator that inherits none.
 pub(super) fn handler_or_default(errhandler: Option<H<Errhandler>>) -> mpi_abi::Errhandler {
-    errhandler.map(|handler| handler.0).or_else(crate::init::error_handler).unwrap_or(MPI_ERRORS_ARE_FATAL)
+    errhandler.map(|handler| crate::init::swap_returning(handler.0)).or_else(crate::init::comm_error_handler).unwrap_or(MPI_ERRORS_ARE_FATAL)
 }
 
 /// An object for a communicator that was just made. Errors on it become exceptions, as `rc.errors`
 /// says, whatever handler its parent has.
 fn fresh<'py>(class: &Bound<'py, pyo3::types::PyType>, new: mpi_abi::Comm) -> PyResult<Bound<'py, Comm>> {
-    if let Some(handler) = crate::init::error_handler()
+    if let Some(handler) = crate::init::comm_error_handler()
         && new != MPI_COMM_NULL
     {
         mpi!(class.py(), MPI_Comm_set_errhandler(new, handler))?;

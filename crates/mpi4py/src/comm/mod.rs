@@ -46,7 +46,9 @@ pub(crate) use topo::Compute_dims;
 
 handle_class! { "Communication context.", Comm, MPI_COMM_NULL, argument = comm, MPI_Comm_toint, MPI_Comm_fromint, adopt }
 handle_class! { @reduce Comm }
-errhandler_methods! { Comm, MPI_Comm_get_errhandler, MPI_Comm_set_errhandler, MPI_Comm_call_errhandler }
+errhandler_methods! {
+    Comm, MPI_Comm_get_errhandler, MPI_Comm_set_errhandler, MPI_Comm_call_errhandler, crate::init::swap_returning
+}
 
 /// What a communicator is.
 #[derive(Clone, Copy, PartialEq, Eq)]

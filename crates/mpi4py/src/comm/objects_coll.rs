@@ -133,13 +133,19 @@ fn bcast(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> P
             block.decode(py, Origin::Collective)
         }
         Role::Root => {
-            if !inside {
-                let wire = message.wire(py)?;
-                let (addr, count, datatype) = (wire.addr, wire.count, wire.datatype);
-                mpi_wait!(py, MPI_Bcast_c(addr, count, datatype, root, comm))?;
+            // The root of an intercommunicator gets nothing.
+            let receives = root != MPI_ROOT;
+            if inside && !receives {
+                return Ok(py.None());
             }
-            // As on the other ranks: a copy. The root of an intercommunicator is not among those.
-            if root == MPI_ROOT { Ok(py.None()) } else { message.copy(py)?.decode(py, Origin::Collective) }
+            // As on the other ranks a copy, which then is what is sent too. (Pieces of memory at absolute
+            // addresses as one datatype end MPICH 5.0.2 and Intel MPI 2021.18 in MPI_Bcast.)
+            let block = message.copy(py)?;
+            let (addr, count) = (block.addr(), block.count());
+            if !inside {
+                mpi_wait!(py, MPI_Bcast_c(addr, count, MPI_BYTE, root, comm))?;
+            }
+            if receives { block.decode(py, Origin::Collective) } else { Ok(py.None()) }
         }
     }
 }
