@@ -200,6 +200,7 @@ impl Engine {
 
     /// Takes a communicator out of the tables.
     pub fn remove_comm(&mut self, raw: usize) -> Option<Comm> {
+        crate::comm::facts::forget();
         let comm = self.comms.remove(raw)?;
         self.contexts.detach(comm.core.context);
         Some(comm)

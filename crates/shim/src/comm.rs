@@ -4,6 +4,7 @@
 
 use crate::args::{self, Out, int};
 use crate::attr::{self, Object};
+use engine::comm::facts::{self, Facts};
 use engine::errhandler::{self, Handler, Owner};
 use engine::group::{self, Group as Processes};
 use engine::info::{self, Info as Hints};
@@ -14,24 +15,32 @@ use mpi_abi::{Comm, Errhandler, Group, Info, Request};
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
+#[inline]
+fn facts(comm: Comm) -> Result<Facts> {
+    match facts::known(comm) {
+        Some(facts) => Ok(facts),
+        None => with(|e| e.comm_facts(comm)),
+    }
+}
+
 pub(crate) unsafe fn MPI_Comm_size(comm: Comm, size: *mut c_int) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let size = unsafe { Out::new(size, "size") }?;
-    size.set(int(with(|e| e.comm(comm).map(|comm| comm.core.size()))?));
+    size.set(int(facts(comm)?.size));
     Ok(())
 }
 
 pub(crate) unsafe fn MPI_Comm_rank(comm: Comm, rank: *mut c_int) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let rank = unsafe { Out::new(rank, "rank") }?;
-    rank.set(int(with(|e| e.comm(comm).map(|comm| comm.core.rank))?));
+    rank.set(int(facts(comm)?.rank));
     Ok(())
 }
 
 pub(crate) unsafe fn MPI_Comm_test_inter(comm: Comm, flag: *mut c_int) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let flag = unsafe { Out::new(flag, "flag") }?;
-    flag.set_flag(with(|e| e.comm(comm).map(|comm| comm.core.remote.is_some()))?);
+    flag.set_flag(facts(comm)?.inter);
     Ok(())
 }
 

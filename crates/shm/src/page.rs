@@ -137,8 +137,8 @@ impl RankPage {
         // The fence orders "gave it something" before "reads that nobody sleeps"; its partner is
         // in `fall_asleep`, between "says that it sleeps" and "looks once more". One of the two
         // sees the other's write.
-        // SYNC sleep: store-load ordering needs SeqCst.
-        crate::sync::fence(Ordering::SeqCst);
+        // SYNC sleep: store-load ordering needs a full fence.
+        crate::sync::full_fence();
         if self.sleep.0.load(Ordering::Relaxed) != 0 {
             self.wake_sleeper();
         }
@@ -165,8 +165,8 @@ impl RankPage {
         // A swap, as are all changes of the word: loom does not know that a plain store can not come
         // between somebody's swap and the value that it replaced.
         self.sleep.0.swap(1, Ordering::Relaxed);
-        // SYNC sleep: store-load ordering needs SeqCst; see `wake`.
-        crate::sync::fence(Ordering::SeqCst);
+        // SYNC sleep: store-load ordering needs a full fence; see `wake`.
+        crate::sync::full_fence();
     }
 
     /// Says that nobody sleeps any more, or waits for anything.

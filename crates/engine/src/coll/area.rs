@@ -20,7 +20,7 @@ use crate::status::{Call, Waiting};
 use crate::{Error, Result, with};
 use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_OTHER};
 use shm::page::RankPage;
-use shm::sync::{Ordering, fence};
+use shm::sync::full_fence;
 use shm::{Segment, coll as layout};
 use std::cell::OnceCell;
 
@@ -219,7 +219,7 @@ impl Area {
     #[inline]
     fn wake_others(&self) {
         // SYNC sleep: the partner is in `RankPage::fall_asleep`.
-        fence(Ordering::SeqCst);
+        full_fence();
         for page in &self.pages {
             page.wake_after_fence();
         }

@@ -5,6 +5,8 @@
 //! engine's own (collectives), so that neither can match the other. Numbers come from one counter
 //! of the whole job and are never used again.
 
+pub mod facts;
+
 use crate::attr::Attributes;
 use crate::errhandler::Handler;
 use crate::group::Group;
@@ -14,6 +16,8 @@ use mpi_abi::consts::{MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_COMM
 use shm::lock::Lock;
 use std::ffi::c_int;
 use std::sync::Arc;
+
+use facts::Facts;
 
 /// Context of MPI_COMM_WORLD.
 pub const WORLD_CONTEXT: u32 = 0;
@@ -92,6 +96,14 @@ impl Engine {
     #[inline]
     pub fn comm(&self, handle: CommHandle) -> Result<&Comm> {
         self.comms.get(self.comm_raw(handle)).ok_or_else(|| self.bad_comm(handle))
+    }
+
+    /// Rank and size behind a user's handle, and remembers them for [`facts::known`].
+    pub fn comm_facts(&self, handle: CommHandle) -> Result<Facts> {
+        let core = &self.comm(handle)?.core;
+        let facts = Facts { rank: core.rank, size: core.size(), inter: core.remote.is_some() };
+        facts::remember(handle, facts);
+        Ok(facts)
     }
 
     /// The unchanging part of the communicator behind a user's handle.

@@ -378,7 +378,10 @@ impl Intracomm {
 
 /// The error handler of a communicator that inherits none.
 pub(super) fn handler_or_default(errhandler: Option<H<Errhandler>>) -> mpi_abi::Errhandler {
-    errhandler.map(|handler| crate::init::swap_returning(handler.0)).or_else(crate::init::comm_error_handler).unwrap_or(MPI_ERRORS_ARE_FATAL)
+    errhandler
+        .map(|handler| crate::init::swap_returning(handler.0))
+        .or_else(crate::init::comm_error_handler)
+        .unwrap_or(MPI_ERRORS_ARE_FATAL)
 }
 
 /// An object for a communicator that was just made. Errors on it become exceptions, as `rc.errors`
