@@ -14,6 +14,13 @@ Read when `mpi4py.MPI` is imported:
 
 import sys
 
+TYPE_CHECKING = False  # type checkers take it as true; an import of `typing` would make every start slower
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from os import PathLike
+    from types import ModuleType
+
 __version__ = "4.1.2"
 __author__ = "the oxmpi authors"
 __credits__ = "MPI Forum, and Lisandro Dalcin for the interface of mpi4py"
@@ -37,23 +44,23 @@ class Rc:
     initialize = True
     threads = True
     thread_level = "multiple"
-    finalize = None
+    finalize: "bool | None" = None
     fast_reduce = True
     recv_mprobe = True
     irecv_bufsz = 32768
     errors = "exception"
 
-    def __init__(self, **options):
+    def __init__(self, **options: object) -> None:
         """Make options that differ from the defaults in `options`."""
         self(**options)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> None:
         """Set an option; there are no others than those of the class."""
         if not hasattr(self, name):
             raise TypeError(f"mpi4py.rc has no option {name!r}")
         super().__setattr__(name, value)
 
-    def __call__(self, **options):
+    def __call__(self, **options: object) -> None:
         """Set several options, all or none."""
         for name in options:
             if not hasattr(self, name):
@@ -61,23 +68,23 @@ class Rc:
         for name, value in options.items():
             setattr(self, name, value)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Say what it is."""
         return f"<{__name__}.rc>"
 
 
 rc = Rc()
-sys.modules[f"{__name__}.rc"] = rc
+sys.modules[f"{__name__}.rc"] = rc  # type: ignore[assignment]
 
 
-def get_include():
+def get_include() -> str:
     """Return the directory with the C header files of this package."""
     from os.path import join
 
     return join(_folder(), "include")
 
 
-def get_config():
+def get_config() -> "dict[str, str]":
     """Return which MPI library is chosen: what MPI4PY_LIBMPI says, or the built-in one; and `mpi.cfg`'s content."""
     import os
     from configparser import ConfigParser
@@ -91,7 +98,7 @@ def get_config():
     return {"libmpi": chosen or built_in, **dict(parser.items("mpi"))}
 
 
-def profile(name, *, path=None):
+def profile(name: str, *, path: "str | PathLike[str] | Sequence[str] | None" = None) -> None:
     """Load a profiling library, before `mpi4py.MPI` is imported.
 
     name: the library's file, or its name without `lib` and `.so`
@@ -102,15 +109,17 @@ def profile(name, *, path=None):
     load_profiler(name, path, vars(profile).setdefault("registry", []))
 
 
-def _folder():
-    return __spec__.submodule_search_locations[0]
+def _folder() -> str:
+    return __path__[0]
 
 
 class _Finder:
     """Finds `mpi4py.MPI`; takes itself away when that is done."""
 
     @staticmethod
-    def find_spec(name, path=None, target=None):
+    def find_spec(
+        name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         if name != f"{__name__}.MPI":
             return None
         from ._library import find

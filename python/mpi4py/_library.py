@@ -10,6 +10,17 @@ import os
 import sys
 from _frozen_importlib_external import ExtensionFileLoader, spec_from_file_location
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ctypes import CDLL
+    from importlib.machinery import ModuleSpec
+    from os import PathLike
+    from types import ModuleType, TracebackType
+    from typing import NoReturn
+
+    from . import Rc
+
 SONAME = "libmpi_abi.so.1"
 EXTENSION = "MPI.abi3.so"
 # Text that MPI_Get_library_version of a library asked for by name has to have.
@@ -17,7 +28,7 @@ VENDORS = {"mpich": "MPICH", "impi": "Intel"}
 BUILT_IN = ("", "oxmpi", "builtin", "built-in")
 
 
-def find(name, folder):
+def find(name: str, folder: str) -> "ModuleSpec | None":
     """Return the spec of the extension, after the checks and the choice of the library."""
     _check_folder(folder)
     wanted = os.environ.get("MPI4PY_LIBMPI", "").strip()
@@ -32,17 +43,17 @@ def find(name, folder):
 class _Loader(ExtensionFileLoader):
     """Loads the extension, says what is wrong when that fails, and does what comes after."""
 
-    def __init__(self, name, path, library):
+    def __init__(self, name: str, path: str, library: str) -> None:
         super().__init__(name, path)
         self.library = library
 
-    def create_module(self, spec):
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType":
         try:
             return super().create_module(spec)
         except ImportError as error:
             raise ImportError(_why(error, self.path, self.library), name=spec.name, path=self.path) from None
 
-    def exec_module(self, module):
+    def exec_module(self, module: "ModuleType") -> None:
         from . import rc
 
         _read_environment(rc)
@@ -52,14 +63,14 @@ class _Loader(ExtensionFileLoader):
         _check_launcher(module)
 
 
-def _drop_finder():
-    from . import _Finder
+def _drop_finder() -> None:
+    from . import _Finder  # type: ignore[attr-defined, unused-ignore]  # not in the stub
 
     if _Finder in sys.meta_path:
         sys.meta_path.remove(_Finder)
 
 
-def _check_folder(folder):
+def _check_folder(folder: str) -> None:
     """Refuse to work in a directory that the original mpi4py's files are in too."""
     foreign = [
         name
@@ -75,7 +86,7 @@ def _check_folder(folder):
         )
 
 
-def _why(error, extension, library):
+def _why(error: ImportError, extension: str, library: str) -> str:
     """Return the text of the import error."""
     if not os.path.exists(extension):
         return f"{extension} is missing: the installation of this package is not complete; install it again."
@@ -96,14 +107,14 @@ YES = ("1", "y", "yes", "t", "true", "on")
 NO = ("0", "n", "no", "f", "false", "off")
 
 
-def _read_environment(rc):
+def _read_environment(rc: "Rc") -> None:
     """Let MPI4PY_RC_<OPTION> set the options; a value that is none is reported and ignored."""
     for name in ("initialize", "threads", "thread_level", "finalize", "fast_reduce", "recv_mprobe", "errors"):
         text = os.environ.get(f"MPI4PY_RC_{name.upper()}")
         if text is None:
             continue
         words = LEVELS if name == "thread_level" else ERRORS if name == "errors" else None
-        value = text.strip().lower()
+        value: str | bool | None = text.strip().lower()
         if words is not None:
             good = value in words
         else:
@@ -123,7 +134,7 @@ def _read_environment(rc):
         rc.irecv_bufsz = int(text)
 
 
-def _warn(text):
+def _warn(text: str) -> None:
     import warnings
 
     warnings.warn(text, RuntimeWarning, stacklevel=2)
@@ -132,22 +143,26 @@ def _warn(text):
 # ---- the end after an uncaught exception ----
 
 
-def _hook_exceptions(module):
+def _hook_exceptions(module: "ModuleType") -> None:
     """After a traceback is shown, note that the process ends badly: at its end it aborts the job
     instead of waiting for ranks that wait for it."""
     show = sys.excepthook
 
-    def excepthook(kind, value, traceback):
+    def excepthook(kind: type[BaseException], value: BaseException, traceback: "TracebackType | None") -> None:
+        ends = not (sys.flags.interactive or hasattr(sys, "ps1"))
+        # Before the traceback: the launcher, which ends the job because of another rank, lets it be finished.
+        if ends and module.Is_initialized() and not module.Is_finalized():
+            module._set_uncaught()
         try:
             show(kind, value, traceback)
         finally:
-            if not (sys.flags.interactive or hasattr(sys, "ps1")):
+            if ends:
                 _note_failure(module, kind)
 
     sys.excepthook = excepthook
 
 
-def _note_failure(module, kind):
+def _note_failure(module: "ModuleType", kind: type[BaseException]) -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -155,8 +170,6 @@ def _note_failure(module, kind):
             pass
     # 128 + SIGINT is what the process's own exit status becomes.
     module._set_abort_status(130 if issubclass(kind, KeyboardInterrupt) else 1)
-    if module.Is_initialized() and not module.Is_finalized():
-        module._set_uncaught()
 
 
 # ---- launchers ----
@@ -165,7 +178,7 @@ def _note_failure(module, kind):
 LAUNCHERS = (("OMPI_COMM_WORLD_SIZE", "Open MPI"), ("PMI_SIZE", "MPICH or Intel MPI"), ("OXMPI_SIZE", "oxmpi"))
 
 
-def _check_launcher(module):
+def _check_launcher(module: "ModuleType") -> None:
     """Warn of N worlds of one process; the built-in library joins them or says why not."""
     if os.environ.get("MPI4PY_LIBMPI", "").strip().lower() in BUILT_IN:
         return
@@ -186,7 +199,7 @@ def _check_launcher(module):
 # ---- a library chosen by MPI4PY_LIBMPI ----
 
 
-def _load(wanted):
+def _load(wanted: str) -> str:
     """Load the library `wanted` into the process, checked; return its path."""
     import ctypes
 
@@ -206,11 +219,10 @@ def _load(wanted):
         _check_soname(wanted, path)
         _check_version(wanted, path, library)
         return path
-    _refuse(wanted, "cannot be loaded. Tried: " + "; ".join(tried))
-    return None
+    return _refuse(wanted, "cannot be loaded. Tried: " + "; ".join(tried))
 
 
-def _candidates(wanted):
+def _candidates(wanted: str) -> "list[str]":
     """Return the files to try, in this order; a name without a slash is left to the dynamic linker."""
     if "/" in wanted:
         path = os.path.expanduser(wanted)
@@ -226,7 +238,7 @@ def _candidates(wanted):
     return [*places, file]
 
 
-def _refuse(wanted, why):
+def _refuse(wanted: str, why: str) -> "NoReturn":
     raise ImportError(
         f"MPI4PY_LIBMPI={wanted}: {why}. What works: the path of a {SONAME} of MPI 5.0 (the PyPI packages mpich 5 and"
         " impi-rt 2021.18 or newer install one into the environment's lib), or no MPI4PY_LIBMPI for the built-in library.",
@@ -234,7 +246,7 @@ def _refuse(wanted, why):
     )
 
 
-def _check_soname(wanted, path):
+def _check_soname(wanted: str, path: str) -> None:
     try:
         soname = _soname(path)
     except (OSError, ValueError) as error:
@@ -247,7 +259,7 @@ def _check_soname(wanted, path):
         )
 
 
-def _check_version(wanted, path, library):
+def _check_version(wanted: str, path: str, library: "CDLL") -> None:
     from ctypes import byref, c_int, create_string_buffer
 
     try:
@@ -268,7 +280,7 @@ def _check_version(wanted, path, library):
             _refuse(wanted, f"{path} is another library: {says}")
 
 
-def _path_of(library):
+def _path_of(library: "CDLL") -> "str | None":
     """Return the file that a loaded library came from."""
     import ctypes
 
@@ -287,7 +299,7 @@ def _path_of(library):
     return os.fsdecode(found.file)
 
 
-def _soname(path):
+def _soname(path: str) -> "str | None":
     """Return the soname of an ELF file (64 bits), None if it has none."""
     import struct
     import sys
@@ -318,7 +330,11 @@ def _soname(path):
 # ---- profiling libraries ----
 
 
-def load_profiler(name, path, registry):
+def load_profiler(
+    name: "str | bytes | PathLike[str]",
+    path: "str | bytes | PathLike[str] | Sequence[str | bytes | PathLike[str]] | None",
+    registry: "list[tuple[str, tuple[CDLL, str]]]",
+) -> None:
     """Load the library `name` so that its MPI functions come before those of the MPI library."""
     import ctypes
     import warnings

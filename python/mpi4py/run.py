@@ -6,6 +6,12 @@ A plain `python script.py` ends the job after an uncaught exception too. What th
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+    from typing import NoReturn
+
 USAGE = """\
 usage: {python} -m {program} [options] <pyfile> [arg] ...
    or: {python} -m {program} [options] -m <mod> [arg] ...
@@ -25,7 +31,7 @@ options:
   -rc <key=value,...>  set options of mpi4py.rc"""
 
 
-def run_command_line(args=None):
+def run_command_line(args: "list[str] | None" = None) -> None:
     """Run `pyfile`, `-m mod`, `-c cmd` or `-` (standard input) with the arguments that follow it."""
     import runpy
 
@@ -46,7 +52,7 @@ def run_command_line(args=None):
         runpy.run_path(what, run_name="__main__")
 
 
-def _run_text(text, filename):
+def _run_text(text: str, filename: str) -> None:
     from types import ModuleType
 
     code = compile(text, filename, "exec", dont_inherit=True)
@@ -58,7 +64,7 @@ def _run_text(text, filename):
         sys.modules["__main__"] = before
 
 
-def set_abort_status(status):
+def set_abort_status(status: object) -> None:
     """Abort the job with this status (a number or an exception) when the process ends, if MPI is in use."""
     if isinstance(status, SystemExit):
         status = status.code
@@ -73,7 +79,7 @@ def set_abort_status(status):
         module._set_abort_status(status)
 
 
-def main():
+def main() -> None:
     """Run the command line of this process."""
     options, args = _parse(sys.argv[1:])
     if options:
@@ -90,9 +96,9 @@ def main():
         raise
 
 
-def _parse(args):
+def _parse(args: "list[str]") -> "tuple[dict[str, object], list[str]]":
     """Return the values of -rc and what is to be run."""
-    options = {}
+    options: dict[str, object] = {}
     shown = {
         "prefix": _prefix,
         "version": _version,
@@ -122,7 +128,7 @@ def _parse(args):
     return options, args
 
 
-def _assignments(text):
+def _assignments(text: str) -> "Iterator[tuple[str, object]]":
     from ast import literal_eval
 
     for entry in text.split(","):
@@ -136,35 +142,35 @@ def _assignments(text):
         yield name, value
 
 
-def _names():
+def _names() -> "dict[str, str]":
     from os.path import basename
 
     return {"python": basename(sys.executable), "program": __spec__.name}
 
 
-def _usage(complaint):
+def _usage(complaint: str) -> "NoReturn":
     for line in (complaint, USAGE.format(**_names()), HINT.format(**_names())):
         print(line, file=sys.stderr)
     sys.exit(1)
 
 
-def _help():
+def _help() -> str:
     return f"{USAGE.format(**_names())}\n{OPTIONS}"
 
 
-def _prefix():
+def _prefix() -> str:
     from os.path import dirname
 
-    return dirname(__spec__.origin)
+    return dirname(__file__)
 
 
-def _version():
+def _version() -> str:
     from . import __version__
 
     return f"{__spec__.parent} {__version__}"
 
 
-def _module():
+def _module() -> "ModuleType":
     from . import rc
 
     rc.initialize = rc.finalize = False
@@ -173,7 +179,7 @@ def _module():
     return MPI
 
 
-def _library():
+def _library() -> "str | None":
     import ctypes
 
     from ._library import _path_of
@@ -181,15 +187,16 @@ def _library():
     return _path_of(ctypes.CDLL(_module().__file__))
 
 
-def _standard():
+def _standard() -> str:
     module = _module()
     compiled, running = (module.VERSION, module.SUBVERSION), module.Get_version()
     note = f" (runtime: MPI {running[0]}.{running[1]})" if running != compiled else ""
     return f"MPI {compiled[0]}.{compiled[1]}{note}"
 
 
-def _library_version():
-    return _module().Get_library_version()
+def _library_version() -> str:
+    version: str = _module().Get_library_version()
+    return version
 
 
 if __name__ == "__main__":

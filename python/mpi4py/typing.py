@@ -53,7 +53,7 @@ class SupportsCAI(Protocol):
     """Objects with the CUDA array interface."""
 
     @property
-    def __cuda_array_interface__(self) -> dict: ...
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
 
 
 Buffer = Union["_MPIBuffer", SupportsBuffer, SupportsDLPack, SupportsCAI]

@@ -7,7 +7,8 @@
 use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{bcast_bytes, expect_len, others};
 use super::buffers::{Arg, Shape, Source};
-use super::{check_root, core_of, enter, internal, too_long};
+use super::internal::{self, Copier};
+use super::{check_root, core_of, enter, too_long};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -149,7 +150,7 @@ unsafe fn gather_any(
         let works = late
             .into_iter()
             // SAFETY: the caller vouches for the buffer until we have waited.
-            .map(|r| internal::irecv(core, r, unsafe { layout.payload(r) }, call))
+            .map(|r| internal::irecv_copied_by(Copier::Sender, core, r, unsafe { layout.payload(r) }, call))
             .collect::<Result<Vec<_>>>()?;
         return internal::wait_all(works);
     }
@@ -160,7 +161,7 @@ unsafe fn gather_any(
     area.finish(step, false);
     if by_message {
         let payload = Payload::Run { base: source.ptr.cast_mut(), len: source.len };
-        internal::wait(internal::isend(core, root, payload, call)?)?;
+        internal::wait(internal::isend_copied_by(Copier::Sender, core, root, payload, call)?)?;
     }
     Ok(())
 }
@@ -300,7 +301,7 @@ unsafe fn scatter_any(
         if messages {
             let works = others(core)
                 // SAFETY: the caller vouches for the buffer until we have waited.
-                .map(|r| internal::isend(core, r, unsafe { layout.payload(r) }, call))
+                .map(|r| internal::isend_copied_by(Copier::Receiver, core, r, unsafe { layout.payload(r) }, call))
                 .collect::<Result<Vec<_>>>()?;
             internal::wait_all(works)?;
         }
@@ -340,7 +341,7 @@ unsafe fn scatter_any(
     }
     if messages {
         let payload = Payload::Run { base: target.ptr, len: target.len };
-        internal::wait(internal::irecv(core, root, payload, call)?)?;
+        internal::wait(internal::irecv_copied_by(Copier::Receiver, core, root, payload, call)?)?;
     }
     target.commit();
     Ok(())

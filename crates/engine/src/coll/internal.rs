@@ -6,6 +6,7 @@ use crate::comm::CommCore;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
 use crate::progress::wait_for;
+pub(crate) use crate::protocol::copying::Copier;
 use crate::request::wait::Outcome;
 use crate::status::{Call, Waiting};
 use crate::{Engine, Error, Result, lock, with};
@@ -27,16 +28,41 @@ fn route(core: &CommCore, rank: u32) -> Result<Route> {
 
 /// Starts sending `payload` to `rank`.
 pub(crate) fn isend(core: &CommCore, rank: u32, payload: Payload, call: Call) -> Result<InWork> {
-    let route = route(core, rank)?;
-    let raw = with(|e| e.start_send(None, route, 0, payload, WORLD, Mode::Standard, false))?;
-    Ok(InWork { raw, what: Waiting::message(call, route.peer, 0, route.context) })
+    isend_copied_by(Copier::Either, core, rank, payload, call)
 }
 
 /// Starts receiving from `rank` into `payload`.
 pub(crate) fn irecv(core: &CommCore, rank: u32, payload: Payload, call: Call) -> Result<InWork> {
+    irecv_copied_by(Copier::Either, core, rank, payload, call)
+}
+
+/// As [`isend`]; says which side should copy if the kernel does it. Both sides must say the same, and the
+/// caller waits for the message next.
+pub(crate) fn isend_copied_by(
+    copier: Copier,
+    core: &CommCore,
+    rank: u32,
+    payload: Payload,
+    call: Call,
+) -> Result<InWork> {
     let route = route(core, rank)?;
-    let raw = lock().start_recv(None, route, 0, payload, WORLD);
-    Ok(InWork { raw, what: Waiting::message(call, route.peer, 0, route.context) })
+    let (tag, waits) = (copier.tag(), copier == Copier::Sender);
+    let raw = with(|e| e.start_send(None, route, tag, payload, WORLD, Mode::Standard, waits))?;
+    Ok(InWork { raw, what: Waiting::message(call, route.peer, tag, route.context) })
+}
+
+/// As [`irecv`], see [`isend_copied_by`].
+pub(crate) fn irecv_copied_by(
+    copier: Copier,
+    core: &CommCore,
+    rank: u32,
+    payload: Payload,
+    call: Call,
+) -> Result<InWork> {
+    let route = route(core, rank)?;
+    let tag = copier.tag();
+    let raw = lock().start_recv(None, route, tag, payload, WORLD);
+    Ok(InWork { raw, what: Waiting::message(call, route.peer, tag, route.context) })
 }
 
 /// Waits for a message; the number of bytes received.

@@ -8,7 +8,7 @@
 //! | `parts` | messages of middle size in parts, without an offer |
 //! | `copying` | single copy through the kernel, and when it pays |
 
-mod copying;
+pub(crate) mod copying;
 pub(crate) mod parts;
 mod receive;
 mod send;
