@@ -19,6 +19,7 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     crowded: bool,
+    packed: bool,
     spins: u32,
     yields: u32,
 }
@@ -54,10 +55,17 @@ impl Policy {
         self.crowded
     }
 
+    /// Whether there are at least two ranks for each processor.
+    #[inline]
+    pub fn packed(&self) -> bool {
+        self.packed
+    }
+
     /// The policy for a job of `ranks` ranks on the processors that we may use.
     pub fn for_ranks(ranks: u32) -> Self {
-        let crowded = ranks > cpus::allowed();
-        Self { crowded, spins: if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES }, yields: YIELDS }
+        let cpus = cpus::allowed();
+        let (crowded, packed) = (ranks > cpus, ranks / 2 >= cpus);
+        Self { crowded, packed, spins: if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES }, yields: YIELDS }
     }
 }
 
@@ -82,7 +90,7 @@ impl Policy {
 impl Default for Policy {
     /// For a process alone.
     fn default() -> Self {
-        Self { crowded: false, spins: SPINS_WITH_CORES, yields: YIELDS }
+        Self { crowded: false, packed: false, spins: SPINS_WITH_CORES, yields: YIELDS }
     }
 }
 
@@ -170,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_phases_come_in_order_and_end_in_sleep() {
-        let mut backoff = Backoff::new(Policy { crowded: false, spins: 2, yields: 1 }, false);
+        let mut backoff = Backoff::new(Policy { spins: 2, yields: 1, ..Policy::default() }, false);
         let steps: Vec<_> = (0..5).map(|_| backoff.step()).collect();
         assert_eq!(steps, [Step::Spin, Step::Spin, Step::Yield, Step::Sleep, Step::Sleep]);
         backoff.reset();
@@ -180,7 +188,7 @@ mod tests {
     #[test]
     fn with_more_ranks_than_cores_we_spin_for_those_on_other_cores_only() {
         let yields = |near| {
-            let mut backoff = Backoff::new(Policy { crowded: true, spins: 0, yields: 2 }, near);
+            let mut backoff = Backoff::new(Policy { crowded: true, spins: 0, yields: 2, ..Policy::default() }, near);
             let steps: Vec<_> = (0..SPINS_BETWEEN * 3 + 3).map(|_| backoff.step()).collect();
             assert_eq!(steps.last(), Some(&Step::Sleep));
             (0..steps.len()).filter(|at| steps[*at] == Step::Yield).collect::<Vec<_>>()

@@ -11,14 +11,15 @@ use shm::os::cma::{self, Copied};
 use shm::sync::Ordering;
 use std::ffi::c_int;
 
-/// From this size on the kernel's copy wins: 16 MiB took, in a quiet run, 1475 us through the
-/// ring, 2275 us read by one side, 1351 us shared by both; at 1 MiB the ring wins by far.
-pub(super) const SINGLE_COPY_MIN: usize = 8 << 20;
+/// From this size on the kernel's copy wins; measured with two buffers in turn, ring and kernel (which both
+/// sides share): 8 MiB 370 and 490 us, 16 MiB 1090 and 880, 32 MiB 2400 and 1800.
+pub(super) const SINGLE_COPY_MIN: usize = 12 << 20;
 
-/// The same for messages between one rank and many with more ranks than cores: through the ring the one
-/// rank's core copies every byte of them, while a leaf's copy through the kernel is spread over all cores. Measured,
-/// 4 ranks on 2 cores, 1 MiB for each leaf, ring and kernel: Scatter SCR and SCK us, Gather GAR and GAK us.
-const LEAF_COPY_MIN: usize = 512 << 10;
+/// The same for messages between one rank and many with two ranks or more per core: through the ring the
+/// one rank's core copies every byte of them, while a leaf's copy through the kernel is spread over all cores.
+/// Measured, 4 ranks on 2 cores, ring and kernel: Scatter of 1 MiB for each 170 and 157 us, of 4 MiB 1140 and
+/// 490 us, Gather 175 and 157, 1400 and 660 us; 512 KiB equal. 3 ranks on 2 cores: the ring is better at 1 MiB.
+const LEAF_COPY_MIN: usize = 1 << 20;
 
 /// Which side of an internal message copies if the kernel does it. Travels as the message's tag, which
 /// internal messages have no other use for.
@@ -105,10 +106,10 @@ impl Transport {
 impl Engine {
     /// Whether, and how, the rest of an offered message is to be copied by the kernel.
     pub(super) fn plan_share(&mut self, raw: usize, from: u32, offer: Offer, first: usize) -> Option<Share> {
-        let crowded = self.world.as_ref().is_some_and(|w| w.policy.crowded());
+        let packed = self.world.as_ref().is_some_and(|w| w.policy.packed());
         let request = self.requests.get(raw)?;
         let Role::Recv(recv) = &request.role else { return None };
-        let copier = if crowded { Copier::of(recv) } else { Copier::Either };
+        let copier = if packed { Copier::of(recv) } else { Copier::Either };
         let least = if copier == Copier::Either { SINGLE_COPY_MIN } else { LEAF_COPY_MIN };
         if offer.total < least || offer.address == 0 {
             return None;
