@@ -1,8 +1,9 @@
 //! Every rank sends a block to every other: through one chunk per rank while a rank's blocks fit,
 //! by messages beyond.
 
+use super::area::LINE_BYTES;
 use super::buffers::{Arg, Shape};
-use super::gather::{BY_MESSAGE, Blocks};
+use super::gather::{BY_MESSAGE, Blocks, TABLE, TABLE_RANKS};
 use super::{bcast::others, core_of, enter, internal, too_long};
 use crate::Result;
 use crate::comm::CommCore;
@@ -101,10 +102,22 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
     let step = area.step_of_all(call);
     let ranks = core.size() as usize;
     let table = ranks * 8;
-    let total: usize = table + outgoing.iter().map(Payload::len).sum::<usize>() - own;
+    let rest = outgoing.iter().map(Payload::len).sum::<usize>() - own;
+    let total = table + rest;
     let fits = total <= chunk;
-    let place = area.chunk(step)?;
-    if fits {
+    if rest <= LINE_BYTES && ranks <= TABLE_RANKS {
+        let place = area.line(step)?;
+        let (mut at, mut lens) = (0, TABLE);
+        for (rank, payload) in outgoing.iter().enumerate().filter(|(rank, _)| *rank != me) {
+            let len = payload.len();
+            // SAFETY: the blocks fit into the line (checked), which is ours.
+            unsafe { payload.read(0, place.add(at), len) };
+            lens |= (len as u64) << (8 * rank);
+            at += len;
+        }
+        area.publish_place(step, rest, lens);
+    } else if fits {
+        let place = area.chunk(step)?;
         let mut at = table;
         for (rank, payload) in outgoing.iter().enumerate() {
             let len = if rank == me { 0 } else { payload.len() };
@@ -117,6 +130,7 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
         }
         area.publish_place(step, at, 0);
     } else {
+        area.line(step)?;
         area.publish_place(step, 0, BY_MESSAGE);
     }
     let mut as_message = vec![false; ranks];
@@ -127,18 +141,22 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
             as_message[rank as usize] = true;
             continue;
         }
-        let from = area.chunk_of(step, rank)?;
-        // SAFETY: the rank wrote a table of `ranks` lengths at the beginning of the aligned chunk.
-        let lens = |r: usize| unsafe { from.cast::<u64>().add(r).read() } as usize;
-        let at = table + (0..me).map(lens).sum::<usize>();
-        let len = lens(me);
+        let (from, at, len) = if line.note & TABLE == TABLE {
+            let lens = |r: usize| (line.note >> (8 * r) & 0xff) as usize;
+            (line.payload, (0..me).map(lens).sum::<usize>(), lens(me))
+        } else {
+            let from = area.chunk_of(step, rank)?.cast_const();
+            // SAFETY: the rank wrote a table of `ranks` lengths at the beginning of the aligned chunk.
+            let lens = |r: usize| unsafe { from.cast::<u64>().add(r).read() } as usize;
+            (from, table + (0..me).map(lens).sum::<usize>(), lens(me))
+        };
         let target = &mut incoming[rank as usize];
         if len > target.len() {
             outcome = outcome.and(Err(too_long(call, rank, len, target.len())));
             continue;
         }
         match target.run() {
-            // SAFETY: the block lies in the chunk; the target has room.
+            // SAFETY: the block lies in line or chunk; the target has room.
             Some(to) => unsafe { copy(to, from.add(at), len) },
             // SAFETY: as above.
             None => unsafe { target.write(0, from.add(at), len) },

@@ -210,10 +210,13 @@ impl Area {
     pub(super) fn finish(&mut self, step: Step, everybody: bool) {
         self.places.set_done(self.me, step.number + 1);
         if everybody {
+            // Who waits for this counter has published in this step and is LINES steps ahead, in collectives
+            // that it may begin alone. Those wake it; if we are slow to come to them its nap ends.
             self.pace.all_came_to(step.number);
+        } else {
+            // A rank that is steps ahead may sleep until its place is free.
+            self.wake_others();
         }
-        // Also then: a rank that is steps ahead may sleep until its place is free.
-        self.wake_others();
     }
 
     #[inline]

@@ -21,11 +21,11 @@ use std::ffi::c_int;
 pub(super) const IN_CHUNK: u64 = 1;
 /// Note in a line: the bytes come, or are to be sent, as a message.
 pub(super) const BY_MESSAGE: u64 = 2;
-/// Note in the line of a scatter's root: blocks for all ranks are in the line, their lengths in the
+/// Note in a line: blocks for all ranks are in the line, their lengths in the
 /// note's bytes (rank 0's lowest), the highest byte is this.
-const TABLE: u64 = 0xff << 56;
+pub(super) const TABLE: u64 = 0xff << 56;
 /// So many lengths have room in a note.
-const TABLE_RANKS: usize = 7;
+pub(super) const TABLE_RANKS: usize = 7;
 
 /// Blocks of different sizes in a buffer: per rank a count and a displacement in extents.
 #[derive(Clone, Copy)]

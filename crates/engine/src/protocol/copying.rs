@@ -110,7 +110,12 @@ impl Engine {
         let request = self.requests.get(raw)?;
         let Role::Recv(recv) = &request.role else { return None };
         let copier = if packed { Copier::of(recv) } else { Copier::Either };
-        let least = if copier == Copier::Either { SINGLE_COPY_MIN } else { LEAF_COPY_MIN };
+        let least = match copier {
+            Copier::Either => SINGLE_COPY_MIN,
+            Copier::Receiver => LEAF_COPY_MIN,
+            // The one rank that receives is slower in taking turns than the others in copying.
+            Copier::Sender => 2 * LEAF_COPY_MIN,
+        };
         if offer.total < least || offer.address == 0 {
             return None;
         }
