@@ -28,6 +28,11 @@ impl Cpus {
         Self(set)
     }
 
+    fn all() -> Self {
+        // SAFETY: all bits set is a valid value of this plain C struct.
+        Self(unsafe { std::mem::transmute::<[u8; size_of::<libc::cpu_set_t>()], libc::cpu_set_t>([0xff; _]) })
+    }
+
     /// How many they are.
     pub fn count(&self) -> u32 {
         // SAFETY: counts the bits of a live struct.
@@ -53,7 +58,9 @@ impl Cpus {
 
 /// Brings the calling thread to `cpu`, once: the set of processors that may run it stays `allowed`.
 pub fn move_to(cpu: u32, allowed: &Cpus) -> bool {
-    allowed.has(cpu) && Cpus::only(cpu).set() && allowed.set()
+    // If the set was changed meanwhile and is refused, all processors: the kernel leaves out those that the
+    // control group forbids. The thread must not stay on the one.
+    allowed.has(cpu) && Cpus::only(cpu).set() && (allowed.set() || Cpus::all().set())
 }
 
 #[cfg(test)]
