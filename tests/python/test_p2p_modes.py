@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from mpi4py import MPI
 from support import data
-from support.case import Case, jitter, later, ranks_at_least
+from support.case import Case, jitter, ours_only, ranks_at_least
 
 Send = Callable[[MPI.Intracomm, object, int, int], None]
 
@@ -24,6 +24,9 @@ MODES: dict[str, Send] = {
     "Isend": _wait(lambda comm: comm.Isend),
     "Issend": _wait(lambda comm: comm.Issend),
 }
+
+
+NO_STATUS = "MPICH 5.0.2 and Intel MPI 2021.18 give an Isendrecv neither the status nor the error of its receive"
 
 
 class OneMessage(Case):
@@ -217,7 +220,6 @@ class Sendrecv(Case):
             self.good(room.wrong(seed + self.left, size), f"size {size}")
             self.check_status(status, self.left, 1, size)
 
-    @later("Isendrecv")
     def test_isendrecv(self) -> None:
         for seed, size in enumerate(data.SIZES):
             room = data.Room(size)
@@ -227,6 +229,87 @@ class Sendrecv(Case):
             room.bytes[:] = data.message(seed + self.rank, size)
             self.comm.Isendrecv_replace(room.bytes, self.right, 2, self.left, 2).Wait()
             self.good(room.wrong(seed + self.left, size), f"size {size}, in place")
+
+    @ours_only(NO_STATUS)
+    def test_isendrecv_is_one_request_like_any_other(self) -> None:
+        for size in (8, 50_000, 1 << 20):
+            mine = data.message(self.rank, size)
+            # Beside others, in every way to wait.
+            for waiting in ("Waitall", "Testall", "Waitany", "Get_status"):
+                rooms = [data.Room(size), data.Room(size)]
+                pair = self.comm.Isendrecv(mine, self.right, 3, rooms[0].bytes, self.left, 3)
+                single = self.comm.Irecv(rooms[1].bytes, self.left, 4)
+                send = self.comm.Isend(mine, self.right, 4)
+                requests = [pair, single, send]
+                if waiting == "Waitall":
+                    statuses = [MPI.Status() for _ in requests]
+                    MPI.Request.Waitall(requests, statuses)
+                    self.check_status(statuses[0], self.left, 3, size)
+                elif waiting == "Testall":
+                    while not MPI.Request.Testall(requests):
+                        pass
+                elif waiting == "Waitany":
+                    seen = sorted(MPI.Request.Waitany(requests) for _ in requests)
+                    self.assertEqual(seen, [0, 1, 2])
+                else:
+                    while not pair.Get_status():
+                        pass
+                    self.assertTrue(pair)
+                    MPI.Request.Waitall(requests)
+                self.assertFalse(any(requests))
+                for room in rooms:
+                    self.good(room.wrong(self.left, size), waiting)
+
+    @ours_only(NO_STATUS)
+    def test_isendrecv_with_nobody(self) -> None:
+        for dest, source in ((MPI.PROC_NULL, MPI.PROC_NULL), (self.right, MPI.PROC_NULL), (MPI.PROC_NULL, self.left)):
+            room = data.Room(100)
+            others = []
+            if (dest == MPI.PROC_NULL) != (source == MPI.PROC_NULL):
+                # The other half, as calls of their own.
+                if source == MPI.PROC_NULL:
+                    others = [self.comm.Irecv(room.bytes, self.left, 5)]
+                else:
+                    others = [self.comm.Isend(data.message(self.rank, 100), self.right, 5)]
+            status = MPI.Status()
+            self.comm.Isendrecv(
+                data.message(self.rank, 100),
+                dest,
+                5,
+                room.bytes if source != MPI.PROC_NULL else None,
+                source,
+                5,
+            ).Wait(status)
+            if source == MPI.PROC_NULL:
+                self.check_status(status, MPI.PROC_NULL, MPI.ANY_TAG, 0)
+            MPI.Request.Waitall(others)
+            if others:
+                self.good(room.wrong(self.left, 100))
+
+    def test_isendrecv_given_up_goes_on(self) -> None:
+        """Request.Free while it is under way: both messages arrive all the same."""
+        room, size = data.Room(300_000), 300_000
+        mine = data.message(self.rank, size)
+        self.comm.Barrier()
+        self.comm.Isendrecv(mine, self.right, 6, room.bytes, self.left, 6).Free()
+        self.comm.Barrier()
+        end = time.monotonic() + 20
+        while room.wrong(self.left, size) is not None and time.monotonic() < end:
+            self.comm.Iprobe()
+        self.good(room.wrong(self.left, size))
+        self.comm.Barrier()
+
+    @ours_only(NO_STATUS)
+    def test_isendrecv_tells_of_errors(self) -> None:
+        with self.mpi_error(MPI.ERR_TRUNCATE):
+            self.comm.Isendrecv(bytes(100), self.right, 7, bytearray(99), self.left, 7).Wait()
+        with self.mpi_error(MPI.ERR_RANK):
+            self.comm.Isendrecv(b"", self.size, 7, bytearray(1), self.left, 7)
+        with self.mpi_error(MPI.ERR_TAG):
+            self.comm.Isendrecv(b"", self.right, -5, bytearray(1), self.left, 7)
+        # Nothing of these was started.
+        self.comm.Barrier()
+        self.assertFalse(self.comm.Iprobe(self.left, 7))
 
     def test_all_pairs(self) -> None:
         for size in (8, 1000, 20_000, 200_000):

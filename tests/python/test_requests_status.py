@@ -260,7 +260,6 @@ class Many(RequestCase):
         self.comm.Send(b"x", self.right, 99)
         MPI.Request.Waitall(waiting)
 
-    @later("Get_status_all, Get_status_any, Get_status_some")
     def test_get_status_of_many(self) -> None:
         rooms, receives, sends = self.start()
         end = time.monotonic() + LIMIT

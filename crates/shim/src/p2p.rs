@@ -216,6 +216,53 @@ pub(crate) unsafe fn MPI_Sendrecv_replace(
     Ok(())
 }
 
+#[expect(clippy::too_many_arguments, reason = "the arguments of the MPI function")]
+pub(crate) unsafe fn MPI_Isendrecv(
+    sendbuf: *const c_void,
+    sendcount: Count,
+    sendtype: Datatype,
+    dest: c_int,
+    sendtag: c_int,
+    recvbuf: *mut c_void,
+    recvcount: Count,
+    recvtype: Datatype,
+    source: c_int,
+    recvtag: c_int,
+    comm: Comm,
+    request: *mut Request,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    let request = unsafe { Out::new(request, "request") }?;
+    let (base, n) = buffer(sendbuf.cast_mut(), sendcount, sendtype)?;
+    let (room, most) = buffer(recvbuf, recvcount, recvtype)?;
+    let send = (base.cast_const(), n, sendtype);
+    // SAFETY: the C caller's word for the buffers until the request is complete.
+    let raw = unsafe { send::isendrecv(send, dest, sendtag, (room, most, recvtype), source, recvtag, comm) }?;
+    request.set(Request(raw));
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the arguments of the MPI function")]
+pub(crate) unsafe fn MPI_Isendrecv_replace(
+    buf: *mut c_void,
+    count: Count,
+    datatype: Datatype,
+    dest: c_int,
+    sendtag: c_int,
+    source: c_int,
+    recvtag: c_int,
+    comm: Comm,
+    request: *mut Request,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    let request = unsafe { Out::new(request, "request") }?;
+    let (base, n) = buffer(buf, count, datatype)?;
+    // SAFETY: the C caller's word for the buffer until the request is complete.
+    let raw = unsafe { send::isendrecv_replace(base, n, datatype, dest, sendtag, source, recvtag, comm) }?;
+    request.set(Request(raw));
+    Ok(())
+}
+
 pub(crate) unsafe fn MPI_Probe(source: c_int, tag: c_int, comm: Comm, status: *mut Status) -> Result<()> {
     let found = probe::probe(source, tag, comm)?;
     // SAFETY: the C caller's word for the address.

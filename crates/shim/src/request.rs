@@ -4,7 +4,7 @@ use crate::args::{self, Out, int};
 use crate::errors::blame;
 use crate::status::{put, put_at};
 use engine::errhandler::Object;
-use engine::request::wait::{self, Any, Outcome};
+use engine::request::wait::{self, Any, AnyStatus, Outcome};
 use engine::{Error, Result, with};
 use mpi_abi::consts::{MPI_ERR_IN_STATUS, MPI_REQUEST_NULL, MPI_SUCCESS, MPI_UNDEFINED};
 use mpi_abi::{Comm, Request, Status};
@@ -303,4 +303,77 @@ pub(crate) unsafe fn MPI_Cancel(request: *mut Request) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let request = unsafe { Out::new(request, "request") }?;
     wait::cancel(request.get().0)
+}
+
+pub(crate) unsafe fn MPI_Request_get_status_all(
+    count: c_int,
+    array_of_requests: *const Request,
+    flag: *mut c_int,
+    array_of_statuses: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the arrays and the address.
+    unsafe {
+        let (requests, flag) = (Requests::new(count, array_of_requests.cast_mut())?, Out::new(flag, "flag")?);
+        let found = wait::get_status_all(&requests.1)?;
+        flag.set_flag(found.is_some());
+        for (place, status) in found.into_iter().flatten().enumerate() {
+            put_at(array_of_statuses, place, &status, status.error);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) unsafe fn MPI_Request_get_status_any(
+    count: c_int,
+    array_of_requests: *const Request,
+    indx: *mut c_int,
+    flag: *mut c_int,
+    status: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the array and the addresses.
+    unsafe {
+        let requests = Requests::new(count, array_of_requests.cast_mut())?;
+        let (indx, flag) = (Out::new(indx, "indx")?, Out::new(flag, "flag")?);
+        let found = wait::get_status_any(&requests.1)?;
+        flag.set_flag(found.is_some());
+        match found {
+            None => indx.set(MPI_UNDEFINED),
+            Some(AnyStatus::NoneActive) => {
+                indx.set(MPI_UNDEFINED);
+                put(status, &engine::status::Status::EMPTY);
+            }
+            Some(AnyStatus::Index(index, found)) => {
+                indx.set(int(index));
+                put(status, &found);
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) unsafe fn MPI_Request_get_status_some(
+    incount: c_int,
+    array_of_requests: *const Request,
+    outcount: *mut c_int,
+    array_of_indices: *mut c_int,
+    array_of_statuses: *mut Status,
+) -> Result<()> {
+    // SAFETY: the C caller's word for the arrays and the address.
+    unsafe {
+        let requests = Requests::new(incount, array_of_requests.cast_mut())?;
+        let outcount = Out::new(outcount, "outcount")?;
+        let Some(found) = wait::get_status_some(&requests.1)? else {
+            outcount.set(MPI_UNDEFINED);
+            return Ok(());
+        };
+        if !found.is_empty() && array_of_indices.is_null() {
+            return Err(args::null("array_of_indices"));
+        }
+        outcount.set(int(found.len()));
+        for (place, (index, status)) in found.into_iter().enumerate() {
+            array_of_indices.add(place).write(int(index));
+            put_at(array_of_statuses, place, &status, status.error);
+        }
+    }
+    Ok(())
 }

@@ -164,6 +164,79 @@ pub unsafe fn sendrecv_replace(
     unsafe { sendrecv(packed, dest, send_tag, (buffer, count, datatype), source, recv_tag, comm) }
 }
 
+/// Starts to send and to receive, as one request (MPI_Isendrecv).
+///
+/// # Safety
+/// Both buffers are valid until the request is complete and do not overlap.
+pub unsafe fn isendrecv(
+    send: (*const u8, usize, Datatype),
+    dest: c_int,
+    send_tag: c_int,
+    receive: (*mut u8, usize, Datatype),
+    source: c_int,
+    recv_tag: c_int,
+    comm: Comm,
+) -> Result<usize> {
+    // SAFETY: the caller vouches for the buffer until completion.
+    start_both(
+        receive,
+        source,
+        recv_tag,
+        comm,
+        |e| unsafe { e.payload(send.0.cast_mut(), send.1, send.2) },
+        dest,
+        send_tag,
+    )
+}
+
+/// As [`isendrecv`] with one buffer, whose content is replaced (MPI_Isendrecv_replace).
+///
+/// # Safety
+/// The buffer is valid until the request is complete.
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Isendrecv_replace")]
+pub unsafe fn isendrecv_replace(
+    buffer: *mut u8,
+    count: usize,
+    datatype: Datatype,
+    dest: c_int,
+    send_tag: c_int,
+    source: c_int,
+    recv_tag: c_int,
+    comm: Comm,
+) -> Result<usize> {
+    // SAFETY: the caller vouches for the buffer; the copy is taken before anything is received.
+    let copy = |e: &Engine| unsafe { e.payload(buffer, count, datatype) }.map(|p| Payload::Owned(p.to_bytes()));
+    start_both((buffer, count, datatype), source, recv_tag, comm, copy, dest, send_tag)
+}
+
+/// All arguments are checked and what is sent is taken before anything starts.
+fn start_both(
+    receive: (*mut u8, usize, Datatype),
+    source: c_int,
+    recv_tag: c_int,
+    comm: Comm,
+    outgoing: impl FnOnce(&Engine) -> Result<Payload>,
+    dest: c_int,
+    send_tag: c_int,
+) -> Result<usize> {
+    with(|e| {
+        let to = e.route_send(comm, dest, send_tag)?;
+        let from = e.route_recv(comm, source, recv_tag)?;
+        let outgoing = outgoing(e)?;
+        // SAFETY: the caller of `isendrecv` vouches for the buffer until completion.
+        let incoming = unsafe { e.payload(receive.0, receive.1, receive.2) }?;
+        let recv = match from {
+            Some(route) => e.start_recv(None, route, recv_tag, incoming, comm),
+            None => e.requests.insert(Request::complete(Status::PROC_NULL, comm.0)),
+        };
+        let send = match to {
+            Some(route) => e.start_send(None, route, send_tag, outgoing, comm, Mode::Standard, false)?,
+            None => e.sent_request(),
+        };
+        Ok(e.pair_requests(send, recv))
+    })
+}
+
 impl Engine {
     /// The payload for `count` elements at `buffer`.
     ///

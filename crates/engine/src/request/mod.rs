@@ -10,6 +10,7 @@
 //! `detached` (freed by the user while active, or internal) requests leave the table by
 //! themselves when they complete.
 
+mod pair;
 pub mod persistent;
 pub mod wait;
 
@@ -77,6 +78,13 @@ pub enum Role {
     Send(SendState),
     /// A receive.
     Recv(RecvState),
+    /// A send and a receive (their handles) that count as one.
+    Pair {
+        /// The send.
+        send: usize,
+        /// The receive.
+        recv: usize,
+    },
 }
 
 /// One operation.
@@ -163,6 +171,11 @@ impl Engine {
     #[cold]
     pub(crate) fn abandon_request(&mut self, raw: usize) {
         let Some(request) = self.requests.get_mut(raw) else { return };
+        if let Role::Pair { send, recv } = request.role {
+            self.requests.remove(raw);
+            self.abandon_request(send);
+            return self.abandon_request(recv);
+        }
         if let (State::Active, Role::Recv(recv)) = (request.state, &request.role)
             && !recv.matched
         {

@@ -40,6 +40,13 @@ impl Engine {
         }
         let Some(request) = self.requests.get_mut(raw) else { return Err(self.bad_request(raw)) };
         match request.state {
+            State::Active if matches!(request.role, Role::Pair { .. }) => {
+                if self.settle_pair(raw) {
+                    self.take_outcome(raw)
+                } else {
+                    Ok(None)
+                }
+            }
             State::Active => Ok(None),
             State::Inactive => Ok(Some(Outcome::NOTHING)),
             State::Complete => {
@@ -57,13 +64,20 @@ impl Engine {
     }
 
     /// Whether `raw` would complete now; null and inactive ones count as `idle`.
-    fn readiness(&self, raw: usize) -> Result<Readiness> {
+    fn readiness(&mut self, raw: usize) -> Result<Readiness> {
         if is_null(raw) {
             return Ok(Readiness::Idle);
         }
         match self.requests.get(raw) {
             None => Err(self.bad_request(raw)),
             Some(r) => Ok(match r.state {
+                State::Active if matches!(r.role, Role::Pair { .. }) => {
+                    if self.settle_pair(raw) {
+                        Readiness::Ready
+                    } else {
+                        Readiness::Pending
+                    }
+                }
                 State::Active => Readiness::Pending,
                 State::Inactive => Readiness::Idle,
                 State::Complete => Readiness::Ready,
@@ -222,14 +236,60 @@ pub fn get_status(raw: usize) -> Result<Option<Status>> {
     if is_null(raw) {
         return Ok(Some(Status::EMPTY));
     }
-    progress::poll(|e| match e.requests.get(raw) {
-        None => Err(e.bad_request(raw)),
-        Some(r) => Ok(match r.state {
-            State::Active => None,
-            State::Inactive => Some(Status::EMPTY),
-            State::Complete => Some(r.status),
-        }),
+    progress::poll(|e| e.status_now(raw))
+}
+
+impl Engine {
+    /// The status of `raw` if it is complete, null or inactive.
+    fn status_now(&mut self, raw: usize) -> Result<Option<Status>> {
+        Ok(match self.readiness(raw)? {
+            Readiness::Pending => None,
+            Readiness::Idle => Some(Status::EMPTY),
+            Readiness::Ready => Some(self.requests.get(raw).map_or(Status::EMPTY, |r| r.status)),
+        })
+    }
+}
+
+/// The statuses of all if all are complete; nothing is used up (MPI_Request_get_status_all).
+pub fn get_status_all(raws: &[usize]) -> Result<Option<Vec<Status>>> {
+    progress::poll(|e| raws.iter().map(|&raw| e.status_now(raw)).collect())
+}
+
+/// What [`get_status_any`] found.
+#[derive(Debug)]
+pub enum AnyStatus {
+    /// No request is active: MPI_UNDEFINED.
+    NoneActive,
+    /// This one is complete.
+    Index(usize, Status),
+}
+
+/// One that is complete, which stays as it is (MPI_Request_get_status_any).
+pub fn get_status_any(raws: &[usize]) -> Result<Option<AnyStatus>> {
+    progress::poll(|e| {
+        let states = raws.iter().map(|&raw| e.readiness(raw)).collect::<Result<Vec<_>>>()?;
+        if let Some(index) = states.iter().position(|state| *state == Readiness::Ready) {
+            let status = e.status_now(raws[index])?.unwrap_or(Status::EMPTY);
+            return Ok(Some(AnyStatus::Index(index, status)));
+        }
+        Ok(states.iter().all(|state| *state == Readiness::Idle).then_some(AnyStatus::NoneActive))
     })
+}
+
+/// Those that are complete, which stay as they are (MPI_Request_get_status_some); none if no request is active.
+pub fn get_status_some(raws: &[usize]) -> Result<Option<Vec<(usize, Status)>>> {
+    let found = progress::poll(|e| {
+        let states = raws.iter().map(|&raw| e.readiness(raw)).collect::<Result<Vec<_>>>()?;
+        if states.iter().all(|state| *state == Readiness::Idle) {
+            return Ok(Some(None));
+        }
+        let mut found = Vec::new();
+        for (index, _) in states.iter().enumerate().filter(|(_, state)| **state == Readiness::Ready) {
+            found.push((index, e.status_now(raws[index])?.unwrap_or(Status::EMPTY)));
+        }
+        Ok((!found.is_empty()).then_some(Some(found)))
+    })?;
+    Ok(found.unwrap_or_else(|| Some(Vec::new())))
 }
 
 /// Gives the handle up; the operation goes on to its end (MPI_Request_free).
@@ -238,7 +298,13 @@ pub fn free(raw: usize) -> Result<()> {
         if raw == e.sent {
             return Ok(());
         }
+        e.settle_pair(raw);
         let Some(request) = e.requests.get_mut(raw) else { return Err(e.bad_request(raw)) };
+        if let (State::Active, &Role::Pair { send, recv }) = (request.state, &request.role) {
+            e.requests.remove(raw);
+            e.detach_pair(send, recv);
+            return Ok(());
+        }
         request.recipe = None;
         if request.state == State::Active {
             request.detached = true;

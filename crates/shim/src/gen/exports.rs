@@ -219,10 +219,14 @@ export! { MPI_Isend PMPI_Isend (buf: *const c_void, count: c_int, datatype: Data
 crate::p2p::MPI_Isend(buf, crate::counts::count(count), datatype, dest, tag, comm, request) }
 export! { MPI_Isend_c PMPI_Isend_c (buf: *const c_void, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) =>
 crate::p2p::MPI_Isend(buf, crate::counts::count(count), datatype, dest, tag, comm, request) }
-export_missing! { MPI_Isendrecv PMPI_Isendrecv (sendbuf: *const c_void, sendcount: c_int, sendtype: Datatype, dest: c_int, sendtag: c_int, recvbuf: *mut c_void, recvcount: c_int, recvtype: Datatype, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) }
-export_missing! { MPI_Isendrecv_c PMPI_Isendrecv_c (sendbuf: *const c_void, sendcount: Count, sendtype: Datatype, dest: c_int, sendtag: c_int, recvbuf: *mut c_void, recvcount: Count, recvtype: Datatype, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) }
-export_missing! { MPI_Isendrecv_replace PMPI_Isendrecv_replace (buf: *mut c_void, count: c_int, datatype: Datatype, dest: c_int, sendtag: c_int, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) }
-export_missing! { MPI_Isendrecv_replace_c PMPI_Isendrecv_replace_c (buf: *mut c_void, count: Count, datatype: Datatype, dest: c_int, sendtag: c_int, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) }
+export! { MPI_Isendrecv PMPI_Isendrecv (sendbuf: *const c_void, sendcount: c_int, sendtype: Datatype, dest: c_int, sendtag: c_int, recvbuf: *mut c_void, recvcount: c_int, recvtype: Datatype, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) =>
+crate::p2p::MPI_Isendrecv(sendbuf, crate::counts::count(sendcount), sendtype, dest, sendtag, recvbuf, crate::counts::count(recvcount), recvtype, source, recvtag, comm, request) }
+export! { MPI_Isendrecv_c PMPI_Isendrecv_c (sendbuf: *const c_void, sendcount: Count, sendtype: Datatype, dest: c_int, sendtag: c_int, recvbuf: *mut c_void, recvcount: Count, recvtype: Datatype, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) =>
+crate::p2p::MPI_Isendrecv(sendbuf, crate::counts::count(sendcount), sendtype, dest, sendtag, recvbuf, crate::counts::count(recvcount), recvtype, source, recvtag, comm, request) }
+export! { MPI_Isendrecv_replace PMPI_Isendrecv_replace (buf: *mut c_void, count: c_int, datatype: Datatype, dest: c_int, sendtag: c_int, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) =>
+crate::p2p::MPI_Isendrecv_replace(buf, crate::counts::count(count), datatype, dest, sendtag, source, recvtag, comm, request) }
+export! { MPI_Isendrecv_replace_c PMPI_Isendrecv_replace_c (buf: *mut c_void, count: Count, datatype: Datatype, dest: c_int, sendtag: c_int, source: c_int, recvtag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) =>
+crate::p2p::MPI_Isendrecv_replace(buf, crate::counts::count(count), datatype, dest, sendtag, source, recvtag, comm, request) }
 export! { MPI_Issend PMPI_Issend (buf: *const c_void, count: c_int, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) =>
 crate::p2p::MPI_Issend(buf, crate::counts::count(count), datatype, dest, tag, comm, request) }
 export! { MPI_Issend_c PMPI_Issend_c (buf: *const c_void, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, request: *mut Request) Object::Comm(comm) =>
@@ -291,9 +295,12 @@ export! { MPI_Request_free PMPI_Request_free (request: *mut Request) Object::Pro
 crate::request::MPI_Request_free(request) }
 export! { MPI_Request_get_status PMPI_Request_get_status (request: Request, flag: *mut c_int, status: *mut Status) Object::Process =>
 crate::request::MPI_Request_get_status(request, flag, status) }
-export_missing! { MPI_Request_get_status_all PMPI_Request_get_status_all (count: c_int, array_of_requests: *const Request, flag: *mut c_int, array_of_statuses: *mut Status) Object::Process }
-export_missing! { MPI_Request_get_status_any PMPI_Request_get_status_any (count: c_int, array_of_requests: *const Request, indx: *mut c_int, flag: *mut c_int, status: *mut Status) Object::Process }
-export_missing! { MPI_Request_get_status_some PMPI_Request_get_status_some (incount: c_int, array_of_requests: *const Request, outcount: *mut c_int, array_of_indices: *mut c_int, array_of_statuses: *mut Status) Object::Process }
+export! { MPI_Request_get_status_all PMPI_Request_get_status_all (count: c_int, array_of_requests: *const Request, flag: *mut c_int, array_of_statuses: *mut Status) Object::Process =>
+crate::request::MPI_Request_get_status_all(count, array_of_requests, flag, array_of_statuses) }
+export! { MPI_Request_get_status_any PMPI_Request_get_status_any (count: c_int, array_of_requests: *const Request, indx: *mut c_int, flag: *mut c_int, status: *mut Status) Object::Process =>
+crate::request::MPI_Request_get_status_any(count, array_of_requests, indx, flag, status) }
+export! { MPI_Request_get_status_some PMPI_Request_get_status_some (incount: c_int, array_of_requests: *const Request, outcount: *mut c_int, array_of_indices: *mut c_int, array_of_statuses: *mut Status) Object::Process =>
+crate::request::MPI_Request_get_status_some(incount, array_of_requests, outcount, array_of_indices, array_of_statuses) }
 export! { MPI_Test PMPI_Test (request: *mut Request, flag: *mut c_int, status: *mut Status) Object::Process =>
 crate::request::MPI_Test(request, flag, status) }
 export! { MPI_Testall PMPI_Testall (count: c_int, array_of_requests: *mut Request, flag: *mut c_int, array_of_statuses: *mut Status) Object::Process =>
