@@ -144,8 +144,20 @@ static STRING_MOVES: std::sync::LazyLock<StringMoves> = std::sync::LazyLock::new
 #[inline]
 fn string_move_pays(dst: *const u8, src: *const u8, n: usize) -> bool {
     let moves = &*STRING_MOVES;
-    let ahead = dst.addr().wrapping_sub(src.addr()) & 4095;
-    n >= moves.from && !(moves.slow_ahead && (1..64).contains(&ahead))
+    n >= moves.from && !string_move_is_slow(dst.addr(), src.addr())
+}
+
+/// Whether a string move from `src` to `dst` (the kernel's copies are such) falls into the slow case.
+pub(crate) fn string_move_is_slow(dst: usize, src: usize) -> bool {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        STRING_MOVES.slow_ahead && (1..64).contains(&(dst.wrapping_sub(src) & 4095))
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    {
+        let _ = (dst, src);
+        false
+    }
 }
 
 /// One string move.

@@ -2,6 +2,7 @@
 //! large messages the receiver reads the beginning while the sender writes the end.
 
 use super::FIN;
+use crate::copy::string_move_is_slow;
 use crate::p2p::matching::Offer;
 use crate::protocol::Transport;
 use crate::request::{RecvState, Role, State};
@@ -54,13 +55,6 @@ pub(super) struct Share {
     /// We read up to here; the sender writes the rest. The whole length: we read everything.
     pub write_from: usize,
     first: usize,
-}
-
-/// The kernel's copy falls to a quarter of its speed when the destination is just ahead of the
-/// source modulo a page (performance.md, pitfall 2).
-fn bad_distance(from: usize, to: usize) -> bool {
-    let ahead = to.wrapping_sub(from) & 4095;
-    (1..64).contains(&ahead)
 }
 
 impl Transport {
@@ -120,7 +114,7 @@ impl Engine {
             return None;
         }
         let address = request.payload.run()? as usize;
-        if request.payload.len() < offer.total || bad_distance(offer.address, address) {
+        if request.payload.len() < offer.total || string_move_is_slow(address, offer.address) {
             return None;
         }
         let transport = self.transport.as_mut()?;
