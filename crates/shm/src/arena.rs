@@ -60,9 +60,10 @@ fn lock(state: &State) -> Locked<'_> {
                 turns += 1;
                 std::thread::yield_now();
                 // A holder makes at most one system call; after so many turns it may be dead.
-                // SAFETY: signal 0 only asks whether the process exists.
-                let gone =
-                    turns.is_multiple_of(4096) && holder != 0 && unsafe { libc::kill(holder.cast_signed(), 0) } != 0;
+                let gone = turns.is_multiple_of(4096) && holder != 0 && {
+                    // SAFETY: signal 0 only asks whether the process exists.
+                    unsafe { libc::kill(holder.cast_signed(), 0) != 0 }
+                };
                 if gone && state.lock.compare_exchange(holder, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                     return Locked(state);
                 }

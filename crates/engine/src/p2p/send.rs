@@ -177,16 +177,12 @@ pub unsafe fn isendrecv(
     recv_tag: c_int,
     comm: Comm,
 ) -> Result<usize> {
-    // SAFETY: the caller vouches for the buffer until completion.
-    start_both(
-        receive,
-        source,
-        recv_tag,
-        comm,
-        |e| unsafe { e.payload(send.0.cast_mut(), send.1, send.2) },
-        dest,
-        send_tag,
-    )
+    let outgoing = |e: &Engine| {
+        // SAFETY: the caller vouches for the buffer until completion.
+        unsafe { e.payload(send.0.cast_mut(), send.1, send.2) }
+    };
+    // SAFETY: as above.
+    unsafe { start_both(receive, source, recv_tag, comm, outgoing, dest, send_tag) }
 }
 
 /// As [`isendrecv`] with one buffer, whose content is replaced (MPI_Isendrecv_replace).
@@ -204,13 +200,19 @@ pub unsafe fn isendrecv_replace(
     recv_tag: c_int,
     comm: Comm,
 ) -> Result<usize> {
-    // SAFETY: the caller vouches for the buffer; the copy is taken before anything is received.
-    let copy = |e: &Engine| unsafe { e.payload(buffer, count, datatype) }.map(|p| Payload::Owned(p.to_bytes()));
-    start_both((buffer, count, datatype), source, recv_tag, comm, copy, dest, send_tag)
+    let copy = |e: &Engine| {
+        // SAFETY: the caller vouches for the buffer; the copy is taken before anything is received.
+        unsafe { e.payload(buffer, count, datatype) }.map(|p| Payload::Owned(p.to_bytes()))
+    };
+    // SAFETY: the caller vouches for the buffer until completion.
+    unsafe { start_both((buffer, count, datatype), source, recv_tag, comm, copy, dest, send_tag) }
 }
 
 /// All arguments are checked and what is sent is taken before anything starts.
-fn start_both(
+///
+/// # Safety
+/// The receive buffer, and what `outgoing` gives, are valid until the request is complete.
+unsafe fn start_both(
     receive: (*mut u8, usize, Datatype),
     source: c_int,
     recv_tag: c_int,
@@ -223,7 +225,7 @@ fn start_both(
         let to = e.route_send(comm, dest, send_tag)?;
         let from = e.route_recv(comm, source, recv_tag)?;
         let outgoing = outgoing(e)?;
-        // SAFETY: the caller of `isendrecv` vouches for the buffer until completion.
+        // SAFETY: the caller vouches for the buffer until completion.
         let incoming = unsafe { e.payload(receive.0, receive.1, receive.2) }?;
         let recv = match from {
             Some(route) => e.start_recv(None, route, recv_tag, incoming, comm),
