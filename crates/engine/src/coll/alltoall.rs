@@ -1,10 +1,9 @@
 //! Every rank sends a block to every other: through one chunk per rank while a rank's blocks fit,
 //! by messages beyond.
 
-use super::area::LINE_BYTES;
 use super::buffers::{Arg, Shape};
-use super::gather::{BY_MESSAGE, Blocks, TABLE, TABLE_RANKS};
-use super::{bcast::others, core_of, enter, internal, too_long};
+use super::gather::Blocks;
+use super::{bcast::others, core_of, enter, internal, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -96,59 +95,21 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
         return Ok(());
     }
     let mut state = enter(core, call)?;
-    let Some((area, chunk)) = state.area_with_chunks() else {
+    let Some((area, _)) = state.area_with_chunks() else {
         return by_messages(core, outgoing, incoming, call, &vec![true; core.size() as usize], true);
     };
     let step = area.step_of_all(call);
     let ranks = core.size() as usize;
-    let table = ranks * 8;
-    let rest = outgoing.iter().map(Payload::len).sum::<usize>() - own;
-    let total = table + rest;
-    let fits = total <= chunk;
-    if rest <= LINE_BYTES && ranks <= TABLE_RANKS {
-        let place = area.line(step)?;
-        let (mut at, mut lens) = (0, TABLE);
-        for (rank, payload) in outgoing.iter().enumerate().filter(|(rank, _)| *rank != me) {
-            let len = payload.len();
-            // SAFETY: the blocks fit into the line (checked), which is ours.
-            unsafe { payload.read(0, place.add(at), len) };
-            lens |= (len as u64) << (8 * rank);
-            at += len;
-        }
-        area.publish_place(step, rest, lens);
-    } else if fits {
-        let place = area.chunk(step)?;
-        let mut at = table;
-        for (rank, payload) in outgoing.iter().enumerate() {
-            let len = if rank == me { 0 } else { payload.len() };
-            // SAFETY: table and blocks fit into the chunk (checked), which is aligned and ours.
-            unsafe {
-                place.cast::<u64>().add(rank).write(len as u64);
-                payload.read(0, place.add(at), len);
-            }
-            at += len;
-        }
-        area.publish_place(step, at, 0);
-    } else {
-        area.line(step)?;
-        area.publish_place(step, 0, BY_MESSAGE);
-    }
+    let len = |rank: usize| if rank == me { 0 } else { outgoing[rank].len() };
+    // SAFETY: `publish` gives an address in our place with room for the block.
+    let fits = table::publish(area, step, ranks, len, |rank, to| unsafe { outgoing[rank].read(0, to, len(rank)) })?;
     let mut as_message = vec![false; ranks];
     let mut outcome = Ok(());
     for rank in (1..core.size()).map(|d| (core.rank + d) % core.size()) {
         let line = area.await_line(step, rank)?;
-        if line.note == BY_MESSAGE {
+        let Some((from, len)) = table::find(area, step, rank, &line, ranks, core.rank)? else {
             as_message[rank as usize] = true;
             continue;
-        }
-        let (from, at, len) = if line.note & TABLE == TABLE {
-            let lens = |r: usize| (line.note >> (8 * r) & 0xff) as usize;
-            (line.payload, (0..me).map(lens).sum::<usize>(), lens(me))
-        } else {
-            let from = area.chunk_of(step, rank)?.cast_const();
-            // SAFETY: the rank wrote a table of `ranks` lengths at the beginning of the aligned chunk.
-            let lens = |r: usize| unsafe { from.cast::<u64>().add(r).read() } as usize;
-            (from, table + (0..me).map(lens).sum::<usize>(), lens(me))
         };
         let target = &mut incoming[rank as usize];
         if len > target.len() {
@@ -157,9 +118,9 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
         }
         match target.run() {
             // SAFETY: the block lies in line or chunk; the target has room.
-            Some(to) => unsafe { copy(to, from.add(at), len) },
+            Some(to) => unsafe { copy(to, from, len) },
             // SAFETY: as above.
-            None => unsafe { target.write(0, from.add(at), len) },
+            None => unsafe { target.write(0, from, len) },
         }
     }
     area.finish(step, true);

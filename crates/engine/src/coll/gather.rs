@@ -8,7 +8,7 @@ use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{bcast_bytes, expect_len, others};
 use super::buffers::{Arg, Shape, Source};
 use super::internal::{self, Copier};
-use super::{check_root, core_of, enter, too_long};
+use super::{check_root, core_of, enter, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -21,11 +21,6 @@ use std::ffi::c_int;
 pub(super) const IN_CHUNK: u64 = 1;
 /// Note in a line: the bytes come, or are to be sent, as a message.
 pub(super) const BY_MESSAGE: u64 = 2;
-/// Note in a line: blocks for all ranks are in the line, their lengths in the
-/// note's bytes (rank 0's lowest), the highest byte is this.
-pub(super) const TABLE: u64 = 0xff << 56;
-/// So many lengths have room in a note.
-pub(super) const TABLE_RANKS: usize = 7;
 
 /// Blocks of different sizes in a buffer: per rank a count and a displacement in extents.
 #[derive(Clone, Copy)]
@@ -292,11 +287,15 @@ unsafe fn scatter_any(
             return Ok(());
         }
         let mut state = enter(core, call)?;
-        let rest: usize = others(core).map(|r| layout.len(r)).sum();
         let mut messages = true;
         if let Some(area) = state.area() {
-            // SAFETY: the caller vouches for the buffer.
-            messages = !unsafe { deal(area, core, &layout, rest, call) }?;
+            let step = area.step(call, root);
+            let len = |r: usize| if r as u32 == me { 0 } else { layout.len(r as u32) };
+            // SAFETY: `publish` gives an address in our place with room for the block; the caller vouches for
+            // the buffer.
+            let read = |r: usize, to: *mut u8| unsafe { layout.payload(r as u32).read(0, to, len(r)) };
+            messages = !table::publish(area, step, ranks, len, read)?;
+            area.finish(step, false);
         }
         if messages {
             let works = others(core)
@@ -313,22 +312,11 @@ unsafe fn scatter_any(
     if let Some(area) = state.area() {
         let step = area.step(call, root);
         let line = area.await_line(step, root)?;
-        let found = if line.note & TABLE == TABLE {
-            let lens = |r: usize| (line.note >> (8 * r) & 0xff) as usize;
-            Some((line.payload, (0..me as usize).map(lens).sum::<usize>(), lens(me as usize)))
-        } else if line.note == IN_CHUNK {
-            let place = area.chunk_of(step, root)?.cast_const();
-            // SAFETY: the root wrote a table of `ranks` lengths at the beginning of the aligned chunk.
-            let lens = |r: usize| unsafe { place.cast::<u64>().add(r).read() } as usize;
-            Some((place, ranks * 8 + (0..me as usize).map(lens).sum::<usize>(), lens(me as usize)))
-        } else {
-            None
-        };
-        if let Some((place, at, len)) = found {
+        if let Some((from, len)) = table::find(area, step, root, &line, ranks, me)? {
             let fits = len <= target.len;
             if fits {
                 // SAFETY: the block lies in line or chunk; the target has room.
-                unsafe { copy(target.ptr, place.add(at), len) };
+                unsafe { copy(target.ptr, from, len) };
             }
             area.finish(step, false);
             if !fits {
@@ -345,48 +333,6 @@ unsafe fn scatter_any(
     }
     target.commit();
     Ok(())
-}
-
-/// The root's part of a scatter: the blocks of the others, `rest` bytes, go into its line or chunk if
-/// they fit; otherwise (false) the line says that messages follow.
-///
-/// # Safety
-/// The layout's buffer is valid for reads.
-unsafe fn deal(area: &mut Area, core: &CommCore, layout: &Layout<'_>, rest: usize, call: Call) -> Result<bool> {
-    let ranks = core.size() as usize;
-    let step = area.step(call, core.rank);
-    let mut at = 0;
-    let mut put = |place: *mut u8, rank: u32| -> u64 {
-        let len = layout.len(rank);
-        // SAFETY: all blocks fit into the place (checked below), which is ours; the caller vouches for the buffer.
-        unsafe { layout.payload(rank).read(0, place.add(at), len) };
-        at += len;
-        len as u64
-    };
-    let table = ranks * 8;
-    let dealt = if rest <= LINE_BYTES && ranks <= TABLE_RANKS {
-        let place = area.line(step)?;
-        let table = others(core).fold(TABLE, |table, rank| table | put(place, rank) << (8 * rank));
-        area.publish_place(step, rest, table);
-        true
-    } else if table + rest <= area.chunk_bytes() {
-        let place = area.chunk(step)?;
-        // SAFETY: table and blocks fit into the chunk, which is aligned and ours.
-        unsafe {
-            place.cast::<u64>().add(core.rank as usize).write(0);
-            for rank in others(core) {
-                place.cast::<u64>().add(rank as usize).write(put(place.add(table), rank));
-            }
-        }
-        area.publish_place(step, table + rest, IN_CHUNK);
-        true
-    } else {
-        area.line(step)?;
-        area.publish_place(step, 0, BY_MESSAGE);
-        false
-    };
-    area.finish(step, false);
-    Ok(dealt)
 }
 
 /// Collects equal blocks on all ranks (MPI_Allgather). `send` none = in place.

@@ -18,6 +18,7 @@ pub mod buffers;
 mod gather;
 pub mod internal;
 mod reduce;
+mod table;
 
 pub use alltoall::{Lane, alltoall, alltoallv, alltoallw};
 pub use bcast::{barrier, barrier_on, bcast};
