@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer rows, 2 rounds, below 2 minutes")
     add("--more", action="store_true", help="also the rows outside the usual set")
-    add("--rounds", type=int, help="default 5, with --quick 2")
+    add("--rounds", type=int, help="default 7, with --quick 2")
     add("--loops", type=int, help="timed loops per row and run (5; 3)")
     add("--loop-ms", type=float, help="length of a timed loop (25; 15)")
     add("--idle-s", type=float, help="how long the idle ranks wait (10; 2)")
@@ -71,7 +71,7 @@ def _names(text: str) -> list[str]:
 def settings_of(args: argparse.Namespace) -> Settings:
     quick = args.quick
     return Settings(
-        rounds=args.rounds or (2 if quick else 5),
+        rounds=args.rounds or (2 if quick else 7),
         loops=args.loops or (3 if quick else 5),
         loop_ms=args.loop_ms or (15.0 if quick else 25.0),
         idle_s=args.idle_s or (2.0 if quick else 10.0),
@@ -83,8 +83,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def list_rows(units: list[plan.Unit], goals: list[summary.Goal]) -> None:
     for row in (row for unit in units for row in unit.rows):
         goal = summary.goal_of(row.name, goals)
-        limit = "" if goal is None else goal.ratio or f"{goal.at_most:g} {row.unit}"
-        print(f"{row.name:32} {row.group:12} {limit!s:6} {row.title}")
+        limit = "" if goal is None else goal.limit(row.unit)
+        title = f"{row.title}, against {row.versus}" if row.versus else row.title
+        print(f"{row.name:32} {row.group:12} {limit:6} {title}")
 
 
 def find_libraries(args: argparse.Namespace) -> list[Library]:

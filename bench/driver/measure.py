@@ -43,6 +43,8 @@ class Outcome:
     value: float | None = None
     """Seconds, or a share of a core."""
     note: str = ""
+    reference: float | None = None
+    """What the row is measured beside, in the same processes; seconds."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Runner:
     def versions(self, library: Library) -> dict[str, object]:
         """What the library says it is; an exception tells why it does not start."""
         said: list[str] = []
-        command = self._command(library, "about.py", 2, ["about"])
+        command = self.command(library, "about.py", 2, ["about"])
         ended = self._run(library, command, 60.0, said)
         for line in said:
             report = _parse(line)
@@ -110,7 +112,7 @@ class Runner:
             limit += self._settings.idle_s
         while pending:
             said: list[str] = []
-            command = self._command(library, unit.program, unit.ranks, pending)
+            command = self.command(library, unit.program, unit.ranks, pending)
             ended = self._run(library, command, limit, said)
             lines = [_parse(line) for line in said]
             for line in lines:
@@ -148,9 +150,11 @@ class Runner:
                 reports.outcomes[row] = Outcome(OK, statistics.median(times))
         return reports
 
-    def _command(
+    def command(
         self, library: Library, program: str, ranks: int, rows: list[str]
     ) -> list[str]:
+        # Of the two ways that mpi4py has for objects, the peers get the better one.
+        pkl5 = [] if library.is_ours else ["--pkl5"]
         return [
             *library.mpiexec(ranks),
             library.python(),
@@ -159,6 +163,7 @@ class Runner:
             f"--loops={self._settings.loops}",
             f"--loop-ms={self._settings.loop_ms}",
             f"--idle-s={self._settings.idle_s}",
+            *pkl5,
         ]
 
     def _run(
@@ -189,7 +194,9 @@ def _outcome(report: dict[str, object]) -> Outcome:
     value = report.get("value")
     if not isinstance(value, int | float):
         return Outcome(FAILED, note="the program reported no value")
-    return Outcome(OK, float(value))
+    beside = report.get("reference")
+    reference = float(beside) if isinstance(beside, int | float) else None
+    return Outcome(OK, float(value), str(report.get("note", "")), reference)
 
 
 def _how(ended: processes.Ended, library: Library) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-SIZES = ("8B", "64B", "1KiB", "8KiB", "64KiB", "1MiB", "4MiB", "16MiB")
+SIZES = ("8B", "64B", "1KiB", "8KiB", "64KiB", "256KiB", "1MiB", "4MiB", "16MiB")
 COLL_SIZES = ("8B", "8KiB", "1MiB")
 COLLECTIVES = (
     "bcast",
@@ -22,6 +22,13 @@ COLLECTIVES = (
     "scatterv",
     "gatherv",
 )
+# Parts of arrays, of float64 (bench/programs/layouts.py).
+LAYOUTS = {
+    "column": "column of 1000 x 1000",
+    "face_j": "face of 128³, 128 rows of 1 KiB",
+    "face_k": "face of 128³, 16,384 single elements",
+    "indexed": "indexed, 10,000 blocks",
+}
 MORE_COLLECTIVES = ("allgatherv", "alltoallv", "scan", "reduce_scatter_block")
 
 # What --quick keeps.
@@ -37,6 +44,8 @@ QUICK = (
     "pp2/16MiB",
     "object/*",
     "window/*",
+    "line/*",
+    "typed/face_k",
     "n?/barrier",
     "n?/bcast/*",
     "n?/allreduce/*",
@@ -67,6 +76,8 @@ class Row:
     unit: str = "us"
     more: bool = False
     """Measured only with --more."""
+    versus: str = ""
+    """What the program measures beside it, in the same processes; "" if nothing."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +127,68 @@ def _messages() -> Unit:
     objects = (
         Row("object/dict", "pickled dict", "objects", section),
         Row("object/list", "pickled list of 100 ints", "objects", section),
+        Row("object/arrays", "pickled dict of arrays, 10 MB", "objects", section),
     )
-    window = Row("window/8B", "64 outstanding of 8 B, per message", "window", section)
-    return Unit("messages", "messages.py", 2, (*one, *two, *objects, window))
+    windows = (
+        Row(
+            f"window/{s}",
+            f"64 outstanding of {spaced(s)}, per message",
+            "window",
+            section,
+        )
+        for s in ("8B", "8KiB")
+    )
+    return Unit("messages", "messages.py", 2, (*one, *two, *objects, *windows))
+
+
+def _line() -> Unit:
+    section = "Beside a raw hand-over of a cache line, 2 ranks"
+    row = Row(
+        "line/8B", "ping-pong 8 B, one buffer", "line", section, versus="the line"
+    )
+    return Unit("line", "handover.py", 2, (row,))
+
+
+def _typed() -> Unit:
+    section = "Sent and received by derived type, 2 ranks"
+    rows = tuple(
+        Row(f"typed/{name}", title, "typed", section) for name, title in LAYOUTS.items()
+    )
+    return Unit("typed", "typed.py", 2, rows)
+
+
+def _packing() -> Unit:
+    section = "Pack and Unpack, one rank"
+    rows = tuple(
+        Row(
+            f"{way.lower()}/{name}",
+            f"{way} {title}",
+            "pack",
+            section,
+            versus="NumPy's copy",
+        )
+        for way in ("Pack", "Unpack")
+        for name, title in LAYOUTS.items()
+    )
+    return Unit("packing", "packing.py", 1, rows)
+
+
+def _matching() -> Unit:
+    section = "Matching, 2 ranks, 8 B, per message"
+    titles = {
+        "posted": "100 posted receives, matched in reverse order",
+        "unexpected": "10,000 unexpected messages, then received by tag",
+    }
+    rows = tuple(
+        Row(f"match/{name}", title, "match", section) for name, title in titles.items()
+    )
+    return Unit("matching", "matching.py", 2, rows)
+
+
+def _threads() -> Unit:
+    section = "Two threads in each of 2 ranks, a communicator for each pair"
+    row = Row("threads/8B", "ping-pong 8 B, two pairs of threads", "threads", section)
+    return Unit("threads", "threads.py", 2, (row,))
 
 
 def _pairs() -> Unit:
@@ -129,8 +199,7 @@ def _pairs() -> Unit:
             f"ping-pong {spaced(s)}, two pairs",
             "pairs",
             section,
-            "us",
-            True,
+            more=s not in ("8B", "64KiB"),
         )
         for s in ("8B", "8KiB", "64KiB", "1MiB")
     )
@@ -178,9 +247,14 @@ def all_units() -> tuple[Unit, ...]:
         _startup(),
         _calls(),
         _messages(),
+        _line(),
+        _typed(),
+        _packing(),
+        _matching(),
+        _threads(),
+        _pairs(),
         _collectives(2),
         _collectives(4),
-        _pairs(),
         *_idle(),
     )
 

@@ -50,31 +50,45 @@ def _cell(figures: Figures | None) -> str:
 
 
 def _goal(goal: Goal | None, unit: str) -> str:
-    if goal is None:
-        return ""
-    if goal.ratio is not None:
-        return f"≤ {goal.ratio:g}"
-    return f"≤ {goal.at_most:g} {unit}"
+    return "" if goal is None else f"≤ {goal.limit(unit)}"
 
 
-def _section(title: str, lines: list[Line], libraries: list[Library]) -> list[str]:
+def _reference(figures: Figures | None) -> str:
+    good = [r for r in figures.references if r is not None] if figures else []
+    if not good:
+        return "–"
+    return f"{number(statistics.median(good))} / {number(min(good))}"
+
+
+def section(title: str, lines: list[Line], libraries: list[Library]) -> list[str]:
+    """The table of one section. Rows of a section are either all beside something, the
+    same for all, or none is."""
     with_ours = any(library.is_ours for library in libraries)
-    unit = lines[0].row.unit
+    unit, versus = lines[0].row.unit, lines[0].row.versus
     heads = [f"{title} ({unit})", *(library.title for library in libraries)]
-    heads += ["best peer", *(["ratio", "range", "goal", ""] if with_ours else [])]
-    rule = ["---", *["---:"] * len(libraries), *["---"] * (len(heads) - 1)]
-    text = ["", f"| {' | '.join(heads)} |", f"|{'|'.join(rule[: len(heads)])}|"]
+    rule = ["---", *["---:"] * len(libraries)]
+    if versus and with_ours:
+        heads += [f"{versus} (in oxmpi's run)", f"oxmpi / {versus}"]
+    elif not versus:
+        heads += ["best peer", *(["ratio"] if with_ours else [])]
+    heads += ["range", "goal", ""] if with_ours else []
+    rule += ["---"] * (len(heads) - len(rule))
+    text = ["", f"| {' | '.join(heads)} |", f"|{'|'.join(rule)}|"]
     titles = {library.name: library.title for library in libraries}
     for line in lines:
         cells = [line.row.title]
         cells += [_cell(line.figures.get(library.name)) for library in libraries]
-        cells.append(titles.get(line.best_peer or "", "–"))
+        if not versus:
+            cells.append(titles.get(line.best_peer or "", "–"))
+        elif with_ours:
+            cells.append(_reference(line.figures.get(OURS)))
         if with_ours:
-            ratios = line.ratios
+            ratios = line.vs_ratios if versus else line.ratios
             spread = f"{number(min(ratios))}–{number(max(ratios))}" if ratios else ""
             mark = {MET: "met", MISSED: "**missed**"}.get(line.verdict or "", "")
             goal = _goal(line.goal, unit)
-            cells += [number(line.ratio), spread, goal, mark]
+            ratio = line.vs_ratio if versus else line.ratio
+            cells += [number(ratio), spread, goal, mark]
         text.append("| " + " | ".join(cells) + " |")
     return text
 
@@ -112,6 +126,8 @@ def _shortfall(line: Line) -> str:
     if line.goal is not None and line.goal.at_most is not None:
         worst = max(v for v in own.values if v is not None)
         return f"{number(worst)} {line.row.unit}"
+    if line.goal is not None and line.goal.vs is not None:
+        return f"{number(line.vs_ratio)} times {line.row.versus}"
     return number(line.ratio)
 
 
@@ -131,7 +147,8 @@ def markdown(
             f"run is the median of {settings.loops} timed loops of "
             f"{settings.loop_ms:g} ms; it took {head.elapsed_s / 60:.1f} minutes. "
             "Cells: median / minimum over the rounds. Ratio and range: over the "
-            "rounds, ours / best peer of that same round; below 1 ours is faster."
+            "rounds, ours / best peer of that same round; below 1 ours is faster. For "
+            "objects a peer's time is the better of lower-case methods and util.pkl5."
         ),
         "",
         f"Machine: {'; '.join(f'{k} {v}' for k, v in head.machine.items())}.",
@@ -148,7 +165,7 @@ def markdown(
         text.append(f"Warning: {head.warning}.")
     text.append(_noise(measured))
     for title, group in groupby(lines, key=lambda line: line.row.section):
-        text += _section(title, list(group), libraries)
+        text += section(title, list(group), libraries)
     if measured.remarks:
         text += ["", "Remarks:", "", *(f"- {remark}" for remark in measured.remarks)]
     return "\n".join(text) + "\n"
@@ -165,6 +182,7 @@ def as_json(
                 "what": line.goal.what,
                 "ratio": line.goal.ratio,
                 "at_most": line.goal.at_most,
+                "vs": line.goal.vs,
             }
         rows.append(
             {
@@ -175,6 +193,9 @@ def as_json(
                 "best_peer": line.best_peer,
                 "ratio": line.ratio,
                 "ratios": line.ratios,
+                "versus": line.row.versus,
+                "vs_ratio": line.vs_ratio,
+                "vs_ratios": line.vs_ratios,
                 "goal": goal,
                 "verdict": line.verdict,
             }

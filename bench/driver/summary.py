@@ -18,12 +18,19 @@ MET, MISSED = "met", "missed"
 
 @dataclass(frozen=True)
 class Goal:
-    """One entry of goals.toml: exactly one of the two limits is set."""
+    """One entry of goals.toml: exactly one of the limits is set."""
 
     what: str
     rows: tuple[str, ...]
     ratio: float | None = None
     at_most: float | None = None
+    vs: float | None = None
+
+    def limit(self, unit: str) -> str:
+        """As tables show it; `unit` is that of the row."""
+        if self.at_most is not None:
+            return f"{self.at_most:g} {unit}"
+        return f"{self.ratio if self.vs is None else self.vs:g}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,10 @@ class Figures:
     """By round; None where there is no time."""
     median: float | None
     minimum: float | None
+    references: list[float | None]
+    """By round: what the row was measured beside."""
+    notes: list[str]
+    """By round: how a value came about, or what went wrong."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,8 @@ class Line:
     """Ours / best peer of the same round."""
     best_peer: str | None
     """The peer with the smallest median."""
+    vs_ratios: list[float]
+    """Ours / what it was measured beside, by round."""
     verdict: str | None
     """None: no goal, or nothing to compare."""
 
@@ -57,16 +70,20 @@ class Line:
     def ratio(self) -> float | None:
         return statistics.median(self.ratios) if self.ratios else None
 
+    @property
+    def vs_ratio(self) -> float | None:
+        return statistics.median(self.vs_ratios) if self.vs_ratios else None
+
 
 def read_goals(path: Path) -> list[Goal]:
     with path.open("rb") as file:
         entries = tomllib.load(file)["goal"]
     goals = []
     for entry in entries:
-        limits = [entry.get("ratio"), entry.get("at_most")]
-        if limits.count(None) != 1:
+        limits = [entry.get(kind) for kind in ("ratio", "at_most", "vs")]
+        if limits.count(None) != 2:
             raise ValueError(
-                f"{path.name}: {entry['what']!r} needs one of ratio and at_most"
+                f"{path.name}: {entry['what']!r} needs one of ratio, at_most and vs"
             )
         goals.append(Goal(entry["what"], tuple(entry["rows"]), *limits))
     return goals
@@ -77,7 +94,11 @@ def goal_of(row: str, goals: list[Goal]) -> Goal | None:
 
 
 def figures(outcomes: list[Outcome], unit: str) -> Figures:
-    values = [None if o.value is None else o.value * SCALE[unit] for o in outcomes]
+    scale = SCALE[unit]
+    values = [None if o.value is None else o.value * scale for o in outcomes]
+    references = [
+        None if o.reference is None else o.reference * scale for o in outcomes
+    ]
     good = [v for v in values if v is not None]
     bad = [o.state for o in outcomes if o.state != OK]
     return Figures(
@@ -86,6 +107,8 @@ def figures(outcomes: list[Outcome], unit: str) -> Figures:
         values,
         statistics.median(good) if good else None,
         min(good, default=None),
+        references,
+        [o.note for o in outcomes],
     )
 
 
@@ -104,7 +127,17 @@ def paired_ratios(by_library: dict[str, Figures]) -> list[float]:
     return ratios
 
 
-def verdict(goal: Goal | None, own: Figures | None, ratios: list[float]) -> str | None:
+def beside_ratios(own: Figures | None) -> list[float]:
+    """Per round: a time of ours / what was measured beside it."""
+    if own is None:
+        return []
+    both = zip(own.values, own.references, strict=True)
+    return [value / beside for value, beside in both if value is not None and beside]
+
+
+def verdict(
+    goal: Goal | None, own: Figures | None, ratios: list[float], beside: list[float]
+) -> str | None:
     if goal is None or own is None or not own.values:
         return None
     if own.state != OK:
@@ -112,9 +145,10 @@ def verdict(goal: Goal | None, own: Figures | None, ratios: list[float]) -> str 
     if goal.at_most is not None:
         worst = max(v for v in own.values if v is not None)
         return MET if worst <= goal.at_most else MISSED
-    if goal.ratio is None or not ratios:
+    limit, found = (goal.ratio, ratios) if goal.vs is None else (goal.vs, beside)
+    if limit is None or not found:
         return None
-    return MET if statistics.median(ratios) <= goal.ratio else MISSED
+    return MET if statistics.median(found) <= limit else MISSED
 
 
 def summarise(
@@ -132,7 +166,8 @@ def summarise(
         }
         best = min(medians, key=medians.__getitem__, default=None)
         ratios = paired_ratios(by_library)
+        beside = beside_ratios(by_library.get(OURS))
         goal = goal_of(row.name, goals)
-        judged = verdict(goal, by_library.get(OURS), ratios)
-        lines.append(Line(row, goal, by_library, ratios, best, judged))
+        judged = verdict(goal, by_library.get(OURS), ratios, beside)
+        lines.append(Line(row, goal, by_library, ratios, best, beside, judged))
     return lines

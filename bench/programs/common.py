@@ -10,6 +10,9 @@ as soon as that row is done, so that a row that hangs or dies costs only itself:
     {"row": "pp/8B", "value": 1.6e-06, "loops": [...], "iterations": 7000}
     {"row": "pp/8B", "wrong": "rank 1, loop 2: element 0 is 3.0, not 4.0"}
 
+A row that is measured beside something else in the same processes also has a
+"reference", and "note" may say how the value came about.
+
 Values are seconds (or a fraction of a core). Only the plain API of mpi4py is used, and
 of the objects' collectives only `allgather`, so that a young library can be measured.
 """
@@ -45,6 +48,10 @@ JUNK = -1.0
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 # Loops that may be thrown away because they were too short to be measured.
 MAX_SHORT_LOOPS = 16
+# A row whose single iterations are long ends after so many times the length of a loop,
+# when at least so many of its loops count.
+LONG_ROW = 40
+LEAST_LOOPS = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Settings:
     loops: int
     loop_s: float
     idle_s: float
+    pkl5: bool
+    """Objects also by mpi4py.util.pkl5."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,8 @@ class Case:
     """Says what is wrong with the data after loop number i; "" if nothing."""
     messages: int = 1
     """By how much the time of one iteration is divided."""
+    step: int = 2
+    """`run` gets multiples of this."""
 
 
 def settings() -> Settings:
@@ -76,8 +87,11 @@ def settings() -> Settings:
     parser.add_argument("--loops", type=int, default=5)
     parser.add_argument("--loop-ms", type=float, default=25.0)
     parser.add_argument("--idle-s", type=float, default=10.0)
+    parser.add_argument("--pkl5", action="store_true")
     args = parser.parse_args()
-    return Settings(args.rows.split(","), args.loops, args.loop_ms / 1000, args.idle_s)
+    return Settings(
+        args.rows.split(","), args.loops, args.loop_ms / 1000, args.idle_s, args.pkl5
+    )
 
 
 def elements(size: str) -> int:
@@ -104,34 +118,73 @@ def emit(comm: MPI.Comm, line: dict[str, object]) -> None:
         print(json.dumps(line), flush=True)
 
 
-def measure(comm: MPI.Comm, case: Case, opts: Settings) -> dict[str, object]:
+class Series:
+    """The loops of one case, until enough of them count.
+
+    The number of iterations is the same on all ranks. The time of a loop is that of the
+    slowest rank, from a barrier on. The first loop (which also touches every page) and
+    loops that turn out too short are not counted; the number of iterations follows the
+    measured time, so that one stall spoils one loop only. Where one iteration is much
+    longer than a loop should be, fewer loops are enough.
+    """
+
+    def __init__(self, case: Case, opts: Settings) -> None:
+        self.times: list[float] = []
+        self.iterations = case.step
+        self._case = case
+        self._opts = opts
+        self._spare = MAX_SHORT_LOOPS
+        self._loop = 0
+        self._spent = 0.0
+
+    @property
+    def done(self) -> bool:
+        enough = self._opts.loops
+        if self._spent > LONG_ROW * self._opts.loop_s:
+            enough = min(enough, LEAST_LOOPS)
+        return len(self.times) >= enough
+
+    @property
+    def value(self) -> float:
+        return statistics.median(self.times)
+
+    def loop(self, comm: MPI.Comm) -> str:
+        """One loop more; says what is wrong with its data."""
+        case, loop_s = self._case, self._opts.loop_s
+        spent, wrong = _one_loop(comm, case, self._loop, self.iterations)
+        short = spent < 0.4 * loop_s and self._spare > 0
+        if self._loop > 0 and not short:
+            self.times.append(spent / self.iterations / case.messages)
+        self._spent += spent
+        self._spare -= short
+        self._loop += 1
+        if short or spent > 2.5 * loop_s:
+            change = min(max(loop_s / max(spent, 1e-9), 1 / 16), 16.0)
+            steps = round(self.iterations * change / case.step)
+            self.iterations = max(case.step, case.step * steps)
+        return wrong
+
+
+def measure(
+    comm: MPI.Comm, case: Case, opts: Settings, *, reference: Case | None = None
+) -> dict[str, object]:
     """Median over the timed loops of the time of one message or call.
 
-    The number of iterations is always even and the same on all ranks. The time of a
-    loop is that of the slowest rank, from a barrier on. The first loop (which also
-    touches every page) and loops that turn out too short are not counted; the number
-    of iterations follows the measured time, so that one stall spoils one loop only.
+    Loops of the reference, if there is one, take turns with those of the case.
     """
-    iterations, spare = 2, MAX_SHORT_LOOPS
-    times: list[float] = []
-    loop = 0
-    while len(times) < opts.loops:
-        spent, wrong = _one_loop(comm, case, loop, iterations)
-        if wrong:
-            return {"wrong": wrong}
-        short = spent < 0.4 * opts.loop_s and spare > 0
-        if loop > 0 and not short:
-            times.append(spent / iterations / case.messages)
-        spare -= short
-        loop += 1
-        if short or spent > 2.5 * opts.loop_s:
-            change = min(max(opts.loop_s / max(spent, 1e-9), 1 / 16), 16.0)
-            iterations = max(2, 2 * round(iterations * change / 2))
-    return {
-        "value": statistics.median(times),
-        "loops": times,
-        "iterations": iterations,
+    series = [Series(one, opts) for one in (case, reference) if one is not None]
+    while not all(one.done for one in series):
+        for one in series:
+            if wrong := one.loop(comm):
+                return {"wrong": wrong if one is series[0] else f"reference: {wrong}"}
+    result: dict[str, object] = {
+        "value": series[0].value,
+        "loops": series[0].times,
+        "iterations": series[0].iterations,
     }
+    if reference is not None:
+        result["reference"] = series[1].value
+    return result
 
 
 def _one_loop(

@@ -3,7 +3,8 @@
 Rows: pp/SIZE    one buffer on each side, sent from and received into
       pp2/SIZE   two buffers on each side; every message uses the other one
       pairs/SIZE as pp, ranks 0-1 and 2-3 at the same time
-      object/dict, object/list   lower-case send and recv
+      object/dict, object/list, object/arrays   lower-case send and recv; with --pkl5
+                 those of mpi4py.util.pkl5 as well, and the faster of the two counts
       window/SIZE   64 Isend against 64 Irecv, Waitall on both sides, one short answer
 
 The time is that of one message one way.
@@ -27,6 +28,7 @@ from common import (
     settings,
 )
 from mpi4py import MPI
+from pingpong import Contiguous, ping_pong, rotating
 
 comm = MPI.COMM_WORLD
 rank = comm.rank
@@ -36,93 +38,42 @@ first = rank < peer
 WINDOW = 64
 
 
-def ping_pong(n: int) -> Case:
-    base = base_pattern(n)
-    buf = np.empty(n)
-
-    def prepare(loop: int) -> None:
-        if first:
-            np.add(base, loop * STEP, out=buf)
-        else:
-            buf.fill(JUNK)
-
-    def run(k: int) -> None:
-        send, recv, data, other = comm.Send, comm.Recv, buf, peer
-        if first:
-            for _ in repeat(None, k):
-                send(data, other)
-                recv(data, other)
-        else:
-            for _ in repeat(None, k):
-                recv(data, other)
-                send(data, other)
-
-    def check(loop: int) -> str:
-        # The first rank would keep its own data if nothing came back; so one more
-        # round trip, on which the other rank changes every element.
-        wrong = "" if first else differs(buf, base + loop * STEP)
-        if first:
-            comm.Send(buf, peer)
-            comm.Recv(buf, peer)
-            wrong = differs(buf, -(base + loop * STEP))
-        else:
-            comm.Recv(buf, peer)
-            np.negative(buf, out=buf)
-            comm.Send(buf, peer)
-        return wrong
-
-    return Case(run, prepare, check, messages=2)
-
-
-def ping_pong_rotating(n: int) -> Case:
-    base = base_pattern(n)
-    one, two = np.empty(n), np.empty(n)
-
-    def prepare(loop: int) -> None:
-        full, empty = (one, two) if first else (two, one)
-        np.add(base, loop * STEP + rank, out=full)
-        empty.fill(JUNK)
-
-    # Both patterns travel all the time: rank 1 answers with what it received the
-    # time before. After an even number of round trips each is back in its place.
-    def run(k: int) -> None:
-        send, recv, a, b, other = comm.Send, comm.Recv, one, two, peer
-        if first:
-            for _ in repeat(None, k // 2):
-                send(a, other)
-                recv(b, other)
-                send(b, other)
-                recv(a, other)
-        else:
-            for _ in repeat(None, k // 2):
-                recv(a, other)
-                send(b, other)
-                recv(b, other)
-                send(a, other)
-
-    def check(loop: int) -> str:
-        low, high = sorted((rank, peer))
-        return differs(one, base + loop * STEP + low) or differs(
-            two, base + loop * STEP + high
-        )
-
-    return Case(run, prepare, check, messages=2)
-
-
 def make_object(kind: str, loop: int) -> Any:
     if kind == "dict":
         return {"a": 7 + loop, "b": 3.14}
-    return list(range(loop * 1000, loop * 1000 + 100))
+    if kind == "list":
+        return list(range(loop * 1000, loop * 1000 + 100))
+    # 4 + 4 + 2 MB, as a particle code might send them.
+    return {
+        "position": (base_pattern(500_000) + loop * STEP).reshape(250_000, 2),
+        "field": np.full((1000, 1000), loop + 0.5, dtype=np.float32),
+        "index": np.arange(loop, loop + 250_000, dtype=np.int64),
+    }
 
 
-def pickled(kind: str) -> Case:
+def object_differs(got: Any, expected: Any) -> str:
+    if type(got) is not type(expected):
+        return f"object is a {type(got).__name__}"
+    if not isinstance(expected, dict) or "position" not in expected:
+        return "" if got == expected else f"object is {str(got)[:60]}"
+    if list(got) != list(expected):
+        return f"the keys are {list(got)}"
+    for name, array in expected.items():
+        if got[name].dtype != array.dtype or got[name].shape != array.shape:
+            return f"{name} is {got[name].shape} of {got[name].dtype}"
+        if wrong := differs(got[name], array):
+            return f"{name}: {wrong}"
+    return ""
+
+
+def pickled(kind: str, over: Any) -> Case:
     held: list[Any] = [None]
 
     def prepare(loop: int) -> None:
         held[0] = make_object(kind, loop) if first else None
 
     def run(k: int) -> None:
-        send, recv, other = comm.send, comm.recv, peer
+        send, recv, other = over.send, over.recv, peer
         obj = held[0]
         if first:
             for _ in repeat(None, k):
@@ -136,10 +87,24 @@ def pickled(kind: str) -> Case:
             held[0] = obj
 
     def check(loop: int) -> str:
-        expected = make_object(kind, loop)
-        return "" if held[0] == expected else f"object is {str(held[0])[:60]}"
+        return object_differs(held[0], make_object(kind, loop))
 
     return Case(run, prepare, check, messages=2)
+
+
+def measure_object(kind: str) -> dict[str, object]:
+    """The lower-case methods, and with --pkl5 the faster of them and pkl5's."""
+    result = measure(comm, pickled(kind, comm), settings())
+    if not settings().pkl5 or "wrong" in result:
+        return result
+    from mpi4py.util import pkl5
+
+    other = measure(comm, pickled(kind, pkl5.Intracomm(comm)), settings())
+    if "wrong" in other:
+        return {"wrong": f"pkl5: {other['wrong']}"}
+    if other["value"] < result["value"]:
+        return {**other, "note": "pkl5"}
+    return {**result, "note": "send and recv"}
 
 
 def window(n: int) -> Case:
@@ -176,16 +141,19 @@ def window(n: int) -> Case:
     return Case(run, prepare, check, messages=WINDOW)
 
 
+def make(kind: str, n: int) -> Case:
+    if kind == "window":
+        return window(n)
+    if kind == "pp2":
+        return rotating(comm, n)
+    return ping_pong(comm, Contiguous(n))
+
+
 def measure_row(row: str) -> dict[str, object]:
     kind, what = row.split("/")
-    makers = {
-        "pp": ping_pong,
-        "pairs": ping_pong,
-        "pp2": ping_pong_rotating,
-        "window": window,
-    }
-    case = pickled(what) if kind == "object" else makers[kind](elements(what))
-    return measure(comm, case, settings())
+    if kind == "object":
+        return measure_object(what)
+    return measure(comm, make(kind, elements(what)), settings())
 
 
 run_rows(comm, measure_row)

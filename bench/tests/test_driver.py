@@ -8,6 +8,7 @@ import tempfile
 import time
 import unittest
 from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent.parent
@@ -22,11 +23,13 @@ from driver.measure import (
     WRONG,
     Measured,
     Outcome,
+    Runner,
     Settings,
     measure,
 )
 from driver.progress import Progress
 from driver.report import number
+from driver.report import section as report_section
 
 SETTINGS = Settings(rounds=2, loops=1, loop_ms=1, idle_s=0.1, row_limit_s=1.0)
 
@@ -78,6 +81,15 @@ class Rounds(unittest.TestCase):
         self.assertIsNone(measured.of("pp/8KiB", "fake")[0].value)
         self.assertIn("no more memory", measured.of("pp/1KiB", "fake")[0].note)
         self.assertEqual(processes.descendants(os.getpid()), [])
+
+
+class Commands(unittest.TestCase):
+    def test_only_peers_are_measured_with_both_ways_for_objects(self) -> None:
+        runner = Runner(SETTINGS, Path())
+        for name, expected in ((OURS, False), ("mpich", True)):
+            library = Library(name, name, Path())
+            command = runner.command(library, "messages.py", 2, ["object/dict"])
+            self.assertEqual("--pkl5" in command, expected)
 
 
 class Processes(unittest.TestCase):
@@ -141,6 +153,28 @@ class Summary(unittest.TestCase):
             line = self.lines("idle/1of2", goal, **{OURS: outcomes(0.001, worst)})
             self.assertEqual(line.verdict, verdict)
 
+    def test_a_goal_beside_something_is_judged_within_our_own_rounds(self) -> None:
+        def beside(*both: tuple[float, float]) -> list[Outcome]:
+            return [Outcome(OK, own, "", other) for own, other in both]
+
+        goal = summary.Goal("g", ("pack/*",), vs=1.3)
+        own = beside((1.2e-6, 1e-6), (4e-6, 2e-6), (1.2e-6, 1e-6))
+        # The peer is far faster, and its own NumPy far slower: neither counts.
+        peer = beside((1e-9, 1.0), (1e-9, 1.0), (1e-9, 1.0))
+        line = self.lines("pack/column", goal, **{OURS: own}, one=peer)
+        self.assertEqual([round(r, 6) for r in line.vs_ratios], [1.2, 2.0, 1.2])
+        self.assertEqual(line.verdict, summary.MET)
+        line = self.lines("pack/column", goal, **{OURS: own[:2]})
+        self.assertEqual(line.verdict, summary.MISSED)
+        libraries = [Library(OURS, OURS, Path()), Library("one", "One", Path())]
+        line = self.lines("pack/column", goal, **{OURS: own}, one=peer)
+        text = report_section("Pack", [line], libraries)
+        self.assertIn("| 1.00 / 1.00 | 1.20 | 1.20–2.00 | ≤ 1.3 | met |", text[-1])
+        self.assertEqual(len({row.count("|") for row in text if row}), 1)
+        for some, cells in (([libraries[1]], 2), (libraries, 8)):
+            head, rule, row = report_section("Pack", [line], some)[1:]
+            self.assertEqual([r.count("|") - 1 for r in (head, rule, row)], [cells] * 3)
+
     def test_without_ours_or_peers_there_is_no_verdict(self) -> None:
         goal = summary.Goal("g", ("pp/8B",), ratio=0.5)
         self.assertIsNone(self.lines("pp/8B", goal, one=outcomes(1e-6)).verdict)
@@ -159,6 +193,24 @@ class Plan(unittest.TestCase):
             for pattern in goal.rows:
                 self.assertTrue(any(fnmatchcase(row, pattern) for row in rows), pattern)
 
+    def test_goals_of_kind_vs_are_those_of_rows_beside_something(self) -> None:
+        goals = summary.read_goals(BENCH / "goals.toml")
+        for row in (row for unit in plan.all_units() for row in unit.rows):
+            goal = summary.goal_of(row.name, goals)
+            has_vs = goal is not None and goal.vs is not None
+            self.assertEqual(has_vs, row.versus != "", row.name)
+
+    def test_a_goal_has_one_limit(self) -> None:
+        entry = '[[goal]]\nwhat = "w"\nrows = ["pp/8B"]\n'
+        with tempfile.TemporaryDirectory() as tmp:
+            path = Path(tmp) / "goals.toml"
+            path.write_text(entry + "vs = 2\n")
+            self.assertEqual(summary.read_goals(path)[0].vs, 2)
+            for limits in ("", "vs = 2\nratio = 1\n"):
+                path.write_text(entry + limits)
+                with self.assertRaises(ValueError):
+                    summary.read_goals(path)
+
     def test_every_pattern_of_quick_names_rows(self) -> None:
         rows = [row.name for unit in plan.all_units() for row in unit.rows]
         for pattern in plan.QUICK:
@@ -172,7 +224,14 @@ class Plan(unittest.TestCase):
         self.assertNotIn("n2/scan/8B", names([], [], more=False))
         self.assertIn("n2/scan/8B", names([], [], more=True))
         self.assertIn("n2/scan/8B", names([], ["scan"], more=False))
-        self.assertIn("pairs/8B", names(["pairs"], [], more=False))
+        self.assertNotIn("pairs/8KiB", names([], [], more=False))
+        self.assertIn("pairs/8KiB", names(["pairs"], [], more=False))
+
+    def test_names_are_different_and_no_section_comes_twice(self) -> None:
+        rows = [row for unit in plan.all_units() for row in unit.rows]
+        self.assertEqual(len({row.name for row in rows}), len(rows))
+        sections = [section for section, _ in groupby(row.section for row in rows)]
+        self.assertEqual(len(set(sections)), len(sections))
 
 
 if __name__ == "__main__":
