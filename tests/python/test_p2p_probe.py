@@ -1,14 +1,13 @@
-"""Looking at messages before receiving them (probe, matched probe), cancelling receives, buffered sends."""
+"""Looking at messages before receiving them (probe, matched probe), cancelling receives."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 import unittest
 
 from mpi4py import MPI
 from support import data
-from support.case import Case, jitter, not_on, ranks_at_least
+from support.case import Case, jitter
 
 SIZES = (0, 1, 48, 49, 1000, 8192, 40_000, 70_000, 1 << 20)
 LIMIT = 20.0  # seconds that a loop which polls may take
@@ -247,96 +246,6 @@ class Cancel(Case):
         self.assertEqual(free, MPI.REQUEST_NULL)
         request.Wait()
         self.good(room.wrong(1, 100))
-
-
-class Buffered(Case):
-    def setUp(self) -> None:
-        super().setUp()
-        # Nothing is attached at the begin, whatever test was before.
-        with contextlib.suppress(MPI.Exception):
-            MPI.Detach_buffer()
-
-    def test_bsend_returns_without_a_receive(self) -> None:
-        """All ranks send first and receive then, sizes that no eager limit allows."""
-        sizes = (0, 1, 1000, 100_000, 1_000_000)
-        MPI.Attach_buffer(bytearray(sum(sizes) + len(sizes) * (MPI.BSEND_OVERHEAD + 8)))
-        for seed, size in enumerate(sizes):
-            mine = data.message(seed + self.rank, size)
-            self.comm.Bsend(mine, self.right, seed)
-            mine[:] = 0
-        self.comm.Barrier()
-        for seed, size in enumerate(sizes):
-            room = data.Room(size)
-            self.comm.Recv(room.bytes, self.left, seed)
-            self.good(room.wrong(seed + self.left, size))
-        MPI.Detach_buffer()
-
-    def test_room_comes_back(self) -> None:
-        """One buffer serves any number of messages, one after the other."""
-        MPI.Attach_buffer(bytearray(20_000 + MPI.BSEND_OVERHEAD + 8))
-        for seed in range(200):
-            mine = data.message(seed + self.rank, 20_000)
-            room = data.Room(20_000)
-            receive = self.comm.Irecv(room.bytes, self.left, 1)
-            if seed % 2:
-                self.comm.Ibsend(mine, self.right, 1).Wait()
-            else:
-                self.comm.Bsend(mine, self.right, 1)
-            mine[:] = 0
-            receive.Wait()
-            self.good(room.wrong(seed + self.left, 20_000))
-            self.comm.Barrier()
-        MPI.Detach_buffer()
-
-    def test_too_small_a_buffer(self) -> None:
-        MPI.Attach_buffer(bytearray(1000 + MPI.BSEND_OVERHEAD))
-        with self.mpi_error(MPI.ERR_BUFFER):
-            self.comm.Bsend(data.message(1, 100_000), self.right, 1)
-        # It still works for what fits.
-        room = data.Room(500)
-        receive = self.comm.Irecv(room.bytes, self.left, 2)
-        self.comm.Bsend(data.message(2, 500), self.right, 2)
-        receive.Wait()
-        self.good(room.wrong(2, 500))
-        MPI.Detach_buffer()
-
-    def test_no_buffer_attached(self) -> None:
-        with self.mpi_error(MPI.ERR_BUFFER):
-            self.comm.Bsend(data.message(1, 100), self.right, 1)
-
-    def test_detach_waits_and_gives_the_memory_back(self) -> None:
-        memory = bytearray(200_000 + MPI.BSEND_OVERHEAD)
-        MPI.Attach_buffer(memory)
-        self.comm.Bsend(data.message(self.rank, 200_000), self.right, 1)
-        room = data.Room(200_000)
-        receive = self.comm.Irecv(room.bytes, self.left, 1)
-        receive.Wait()
-        got = MPI.Detach_buffer()
-        self.good(room.wrong(self.left, 200_000))
-        assert got is not None
-        self.assertEqual(memoryview(got).nbytes, len(memory))
-        memory.extend(b"it is ours again")
-
-    @ranks_at_least(2)
-    def test_detach_blocks_until_all_is_sent(self) -> None:
-        MPI.Attach_buffer(bytearray(100_000 + MPI.BSEND_OVERHEAD))
-        if self.rank == 0:
-            self.comm.Bsend(data.message(1, 90_000), 1, 1)
-            MPI.Detach_buffer()
-        else:
-            if self.rank == 1:
-                jitter(4000, 0.02)
-                room = data.Room(90_000)
-                self.comm.Recv(room.bytes, 0, 1)
-                self.good(room.wrong(1, 90_000))
-            MPI.Detach_buffer()
-
-    @not_on("Intel", "a second attach is not noticed")
-    def test_two_buffers(self) -> None:
-        MPI.Attach_buffer(bytearray(1000))
-        with self.mpi_error(MPI.ERR_BUFFER, MPI.ERR_OTHER):
-            MPI.Attach_buffer(bytearray(1000))
-        MPI.Detach_buffer()
 
 
 if __name__ == "__main__":

@@ -194,10 +194,11 @@ pub fn nth_set(n: i32) -> Result<&'static str> {
 }
 
 impl Engine {
-    /// The group of a process set.
-    pub fn group_of_set(&mut self, name: &str) -> Result<GroupHandle> {
-        let group = self.set(name)?;
-        Ok(group::create(&mut self.objects, group))
+    /// The group of a process set, as the session knows it.
+    pub fn group_of_set(&mut self, session: Handle, name: &str) -> Result<GroupHandle> {
+        get(&self.objects, session)?;
+        let group = (*self.set(name)?).clone().in_session(session.raw());
+        Ok(group::create(&mut self.objects, Arc::new(group)))
     }
 
     /// What is known of a process set.

@@ -1,11 +1,12 @@
 //! Buffers for buffered sends (MPI-5.0 section 3.6). The engine's part is `engine::p2p::buffer`.
 
-use crate::args::null;
+use crate::args::{Out, null};
 use crate::counts::CountOut;
+use crate::request::give;
 use engine::p2p::buffer::{self, Owner};
 use engine::{Error, Result, with};
 use mpi_abi::consts::{MPI_BUFFER_AUTOMATIC, MPI_ERR_ARG, MPI_ERR_BUFFER};
-use mpi_abi::{Comm, Count, Session};
+use mpi_abi::{Comm, Count, Request, Session};
 use std::ffi::c_void;
 
 fn attach(owner: Owner, address: *mut c_void, size: Count) -> Result<()> {
@@ -36,6 +37,13 @@ unsafe fn detach(owner: Owner, place: *mut c_void, size: CountOut) -> Result<()>
     Ok(())
 }
 
+unsafe fn iflush(owner: Owner, request: *mut Request) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    let request = unsafe { Out::new(request, "request") }?;
+    give(&request, buffer::iflush(owner));
+    Ok(())
+}
+
 fn of_comm(comm: Comm) -> Result<Owner> {
     with(|e| e.comm(comm).map(|_| Owner::Comm(e.comm_raw(comm))))
 }
@@ -57,6 +65,11 @@ pub(crate) unsafe fn MPI_Buffer_flush() -> Result<()> {
     buffer::flush(Owner::Process)
 }
 
+pub(crate) unsafe fn MPI_Buffer_iflush(request: *mut Request) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    unsafe { iflush(Owner::Process, request) }
+}
+
 pub(crate) unsafe fn MPI_Comm_attach_buffer(comm: Comm, buffer: *mut c_void, size: Count) -> Result<()> {
     attach(of_comm(comm)?, buffer, size)
 }
@@ -68,6 +81,11 @@ pub(crate) unsafe fn MPI_Comm_detach_buffer(comm: Comm, buffer_addr: *mut c_void
 
 pub(crate) unsafe fn MPI_Comm_flush_buffer(comm: Comm) -> Result<()> {
     buffer::flush(of_comm(comm)?)
+}
+
+pub(crate) unsafe fn MPI_Comm_iflush_buffer(comm: Comm, request: *mut Request) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    unsafe { iflush(of_comm(comm)?, request) }
 }
 
 pub(crate) unsafe fn MPI_Session_attach_buffer(session: Session, buffer: *mut c_void, size: Count) -> Result<()> {
@@ -85,4 +103,9 @@ pub(crate) unsafe fn MPI_Session_detach_buffer(
 
 pub(crate) unsafe fn MPI_Session_flush_buffer(session: Session) -> Result<()> {
     buffer::flush(of_session(session)?)
+}
+
+pub(crate) unsafe fn MPI_Session_iflush_buffer(session: Session, request: *mut Request) -> Result<()> {
+    // SAFETY: the C caller's word for the address.
+    unsafe { iflush(of_session(session)?, request) }
 }

@@ -92,9 +92,6 @@ pub(crate) unsafe fn MPI_Group_from_session_pset(
 ) -> Result<()> {
     // SAFETY: the C caller's word for the string and the address.
     let (name, newgroup) = unsafe { (args::text(pset_name, "pset_name")?, Out::new(newgroup, "newgroup")?) };
-    newgroup.set(with(|e| {
-        session::get(&e.objects, session)?;
-        e.group_of_set(&name)
-    })?);
+    newgroup.set(with(|e| e.group_of_set(session, &name))?);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Duplicates, parts and splits of communicators (MPI-5.0 section 7.4.2).
 
 use super::agree::{self, Inter, PAIR, Reader, TRIPLE, write_numbers};
-use super::{Parent, enter_inter, world_rank};
+use super::{Parent, world_rank};
 use crate::comm::CommCore;
 use crate::group::Group;
 use crate::{Error, Result, coll};
@@ -147,7 +147,7 @@ fn split_inter(parent: &Parent, color: c_int, key: c_int) -> Result<Handle> {
     };
     let contexts = Inter::new(base + TRIPLE * position, first);
     let (local, remote) = (mine.members(color, &parent.core.group), theirs.members(color, remote));
-    Ok(enter_inter(contexts, local, remote, parent.me, parent.handler.clone()))
+    Ok(parent.inter(contexts, local, remote))
 }
 
 /// What the members of a communicator brought to a split, by rank.

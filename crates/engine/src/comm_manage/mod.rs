@@ -122,11 +122,13 @@ impl Parent {
     /// An intracommunicator with this one's error handler; null for processes outside of `group`.
     fn intra(&self, context: u32, group: Group) -> Handle {
         let Some(rank) = group.rank_of(self.me) else { return MPI_COMM_NULL };
+        let group = group.in_session(self.core.group.session());
         with(|e| e.enter(CommCore::new(context, Arc::new(group), rank, None), self.handler.clone(), None))
     }
 
     /// An intercommunicator; null for processes outside of `local` and if a side is empty.
     fn inter(&self, contexts: agree::Inter, local: Group, remote: Group) -> Handle {
+        let local = local.in_session(self.core.group.session());
         enter_inter(contexts, local, remote, self.me, self.handler.clone())
     }
 }

@@ -14,25 +14,26 @@ impl Group {
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let new = other.iter().filter(|world| !self.contains(*world));
-        Self::from_ranks(self.iter().chain(new).collect())
+        let session = if self.session() == 0 { other.session() } else { self.session() };
+        Self::from_ranks(self.iter().chain(new).collect()).in_session(session)
     }
 
     /// The members of `self` that are in `other` too, in the order of `self`.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        Self::from_ranks(self.iter().filter(|world| other.contains(*world)).collect())
+        self.with_members(self.iter().filter(|world| other.contains(*world)).collect())
     }
 
     /// The members of `self` that are not in `other`, in the order of `self`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        Self::from_ranks(self.iter().filter(|world| !other.contains(*world)).collect())
+        self.with_members(self.iter().filter(|world| !other.contains(*world)).collect())
     }
 
     /// The members with these ranks, in this order.
     pub fn incl(&self, ranks: &[c_int]) -> Result<Self> {
         let chosen = self.distinct(ranks)?;
-        Ok(Self::from_ranks(chosen.iter().filter_map(|rank| self.world_rank(*rank)).collect()))
+        Ok(self.with_members(chosen.iter().filter_map(|rank| self.world_rank(*rank)).collect()))
     }
 
     /// The members without these ranks, in the order of `self`.
@@ -44,7 +45,7 @@ impl Group {
     /// The members with the ranks of these ranges, in this order.
     pub fn range_incl(&self, ranges: &[Triplet]) -> Result<Self> {
         let chosen = self.expand(ranges)?;
-        Ok(Self::from_ranks(chosen.iter().filter_map(|rank| self.world_rank(*rank)).collect()))
+        Ok(self.with_members(chosen.iter().filter_map(|rank| self.world_rank(*rank)).collect()))
     }
 
     /// The members without the ranks of these ranges, in the order of `self`.
@@ -58,7 +59,12 @@ impl Group {
         for rank in dropped {
             keep[*rank as usize] = false;
         }
-        Self::from_ranks(self.iter().zip(keep).filter_map(|(world, keep)| keep.then_some(world)).collect())
+        self.with_members(self.iter().zip(keep).filter_map(|(world, keep)| keep.then_some(world)).collect())
+    }
+
+    /// Other processes, in the session of `self`.
+    fn with_members(&self, ranks: Vec<u32>) -> Self {
+        Self::from_ranks(ranks).in_session(self.session())
     }
 
     /// `ranks`, each in the group and none twice.

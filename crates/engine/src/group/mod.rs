@@ -24,6 +24,9 @@ use std::sync::OnceLock;
 #[derive(Debug, Clone)]
 pub struct Group {
     members: Members,
+    /// Handle of the session that it comes from, 0 = none: that session's buffer serves the buffered
+    /// sends of communicators made of the group.
+    session: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +57,7 @@ impl Group {
 
     /// The processes `first .. first + len`.
     pub const fn range(first: u32, len: u32) -> Self {
-        Self { members: Members::Range { first, stride: 1, len } }
+        Self { members: Members::Range { first, stride: 1, len }, session: 0 }
     }
 
     /// The processes in the order of `ranks`, which holds no rank twice (the caller's duty; a rank
@@ -64,7 +67,19 @@ impl Group {
             Some((first, stride, len)) => Members::Range { first, stride, len },
             None => Members::List { ranks: ranks.into_boxed_slice(), index: OnceLock::new() },
         };
-        Self { members }
+        Self { members, session: 0 }
+    }
+
+    /// The same processes as a group of the session with this handle.
+    #[must_use]
+    pub fn in_session(self, session: usize) -> Self {
+        Self { session, ..self }
+    }
+
+    /// The session that the group comes from, 0 = none.
+    #[inline]
+    pub fn session(&self) -> usize {
+        self.session
     }
 
     /// How many processes.

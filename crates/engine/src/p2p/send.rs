@@ -277,7 +277,7 @@ impl Engine {
             remote: 0,
             awaits_fin: mode == Mode::Synchronous,
             blocking,
-            buffered: 0,
+            buffered: false,
         };
         let raw = self.place(slot, Request::active(Role::Send(state), payload, self.comm_raw(comm)));
         self.begin_send(raw);
@@ -294,6 +294,7 @@ impl Engine {
         comm: Comm,
     ) -> Result<usize> {
         let comm = self.comm_raw(comm);
+        let room = self.take_room(comm, payload.len())?;
         let state = SendState {
             peer: route.peer.cast_unsigned(),
             context: route.context,
@@ -302,11 +303,12 @@ impl Engine {
             remote: 0,
             awaits_fin: false,
             blocking: false,
-            buffered: self.buffers.take(comm, payload.len())?,
+            buffered: true,
         };
         let mut own = Request::active(Role::Send(state), Payload::Owned(payload.to_bytes()), comm);
         own.detached = true;
         let own = self.requests.insert(own);
+        self.hold_room(own, room);
         self.begin_send(own);
         Ok(self.place(slot, Request::complete(Status::EMPTY, comm)))
     }

@@ -48,8 +48,8 @@ pub struct SendState {
     pub awaits_fin: bool,
     /// The sender waits in the call, so it can take part in the copying.
     pub blocking: bool,
-    /// Bytes accounted against an attached buffer (buffered mode).
-    pub buffered: usize,
+    /// Has room in an attached buffer (buffered mode).
+    pub buffered: bool,
 }
 
 /// A receive in work.
@@ -143,12 +143,10 @@ impl Engine {
             request.status.error = error.class;
         }
         if let Role::Send(send) = &request.role
-            && send.buffered > 0
+            && send.buffered
         {
-            let bytes = send.buffered;
-            let comm = request.comm;
             request.payload = Payload::EMPTY;
-            self.buffers.give_back(comm, bytes);
+            self.release_room(raw);
         }
         let gone = self.requests.get(raw).is_some_and(|r| r.detached && r.recipe.is_none());
         if gone {

@@ -367,7 +367,8 @@ export! { MPI_Buffer_detach_c PMPI_Buffer_detach_c (buffer_addr: *mut c_void, si
 crate::buffer::MPI_Buffer_detach(buffer_addr, CountOut::from(size)) }
 export! { MPI_Buffer_flush PMPI_Buffer_flush () Object::Process =>
 crate::buffer::MPI_Buffer_flush() }
-export_missing! { MPI_Buffer_iflush PMPI_Buffer_iflush (request: *mut Request) Object::Process }
+export! { MPI_Buffer_iflush PMPI_Buffer_iflush (request: *mut Request) Object::Process =>
+crate::buffer::MPI_Buffer_iflush(request) }
 
 // buffer.comm
 export! { MPI_Comm_attach_buffer PMPI_Comm_attach_buffer (comm: Comm, buffer: *mut c_void, size: c_int) Object::Comm(comm) =>
@@ -380,7 +381,8 @@ export! { MPI_Comm_detach_buffer_c PMPI_Comm_detach_buffer_c (comm: Comm, buffer
 crate::buffer::MPI_Comm_detach_buffer(comm, buffer_addr, CountOut::from(size)) }
 export! { MPI_Comm_flush_buffer PMPI_Comm_flush_buffer (comm: Comm) Object::Comm(comm) =>
 crate::buffer::MPI_Comm_flush_buffer(comm) }
-export_missing! { MPI_Comm_iflush_buffer PMPI_Comm_iflush_buffer (comm: Comm, request: *mut Request) Object::Comm(comm) }
+export! { MPI_Comm_iflush_buffer PMPI_Comm_iflush_buffer (comm: Comm, request: *mut Request) Object::Comm(comm) =>
+crate::buffer::MPI_Comm_iflush_buffer(comm, request) }
 
 // buffer.session
 export! { MPI_Session_attach_buffer PMPI_Session_attach_buffer (session: Session, buffer: *mut c_void, size: c_int) Object::Session(session) =>
@@ -393,7 +395,8 @@ export! { MPI_Session_detach_buffer_c PMPI_Session_detach_buffer_c (session: Ses
 crate::buffer::MPI_Session_detach_buffer(session, buffer_addr, CountOut::from(size)) }
 export! { MPI_Session_flush_buffer PMPI_Session_flush_buffer (session: Session) Object::Session(session) =>
 crate::buffer::MPI_Session_flush_buffer(session) }
-export_missing! { MPI_Session_iflush_buffer PMPI_Session_iflush_buffer (session: Session, request: *mut Request) Object::Session(session) }
+export! { MPI_Session_iflush_buffer PMPI_Session_iflush_buffer (session: Session, request: *mut Request) Object::Session(session) =>
+crate::buffer::MPI_Session_iflush_buffer(session, request) }
 
 // datatype.create
 export! { MPI_Type_commit PMPI_Type_commit (datatype: *mut Datatype) Object::Process =>
