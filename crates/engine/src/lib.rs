@@ -27,6 +27,7 @@ pub(crate) mod protocol;
 pub mod request;
 pub mod session;
 pub mod status;
+pub mod topo;
 pub mod user_buf;
 pub mod world;
 

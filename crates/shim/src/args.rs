@@ -69,6 +69,39 @@ pub(crate) unsafe fn array<'a, T>(first: *const T, n: c_int, name: &str) -> Resu
     }
 }
 
+/// The array `first` of `n` elements, to be filled or changed.
+///
+/// # Safety
+/// `first` is null, or valid for reads and writes of `n` elements that nobody else uses while the
+/// result is used.
+pub(crate) unsafe fn array_mut<'a, T>(first: *mut T, n: c_int, name: &str) -> Result<&'a mut [T]> {
+    // SAFETY: the caller's duty includes it.
+    let len = unsafe { array(first.cast_const(), n, name) }?.len();
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    // SAFETY: not null (`array` has looked), valid for `n` elements and ours alone (the caller).
+    Ok(unsafe { std::slice::from_raw_parts_mut(first, len) })
+}
+
+/// Fills the array `place` of `room` elements, as far as there are `values` and room.
+///
+/// # Safety
+/// `place` is null, or valid for writes of `room` elements.
+pub(crate) unsafe fn put_array<T: Copy>(place: *mut T, room: c_int, values: &[T], name: &str) -> Result<()> {
+    let values = &values[..values.len().min(length(room, &format!("the length of {name}"))?)];
+    if values.is_empty() {
+        return Ok(());
+    }
+    if place.is_null() {
+        return Err(null(name));
+    }
+    // SAFETY: not null (above) and valid for `room` elements (the caller), which are not fewer; the engine's memory
+    // and the caller's do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), place, values.len()) };
+    Ok(())
+}
+
 /// The bytes of a string, without the zero at its end.
 ///
 /// # Safety

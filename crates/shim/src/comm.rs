@@ -10,7 +10,7 @@ use engine::group::{self, Group as Processes};
 use engine::info::{self, Info as Hints};
 use engine::status::Status;
 use engine::{Error, Result, comm_manage, request, with};
-use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_COMM, MPI_INFO_NULL, MPI_UNDEFINED};
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_COMM, MPI_INFO_NULL};
 use mpi_abi::{Comm, Errhandler, Group, Info, Request};
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
@@ -188,15 +188,6 @@ pub(crate) unsafe fn MPI_Comm_split_type(
         Ok::<_, Error>(())
     })?;
     newcomm.set(new);
-    Ok(())
-}
-
-/// No communicator has a topology: none of the functions that give one exists so far.
-pub(crate) unsafe fn MPI_Topo_test(comm: Comm, status: *mut c_int) -> Result<()> {
-    // SAFETY: the C caller's word for the address.
-    let status = unsafe { Out::new(status, "status") }?;
-    with(|e| e.comm(comm).map(|_| ()))?;
-    status.set(MPI_UNDEFINED);
     Ok(())
 }
 

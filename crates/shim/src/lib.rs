@@ -44,3 +44,4 @@ mod pack;
 mod request;
 mod session;
 mod status;
+mod topo;

@@ -146,6 +146,28 @@ pub fn bcast(core: &CommCore, mine: &[u8], root: u32) -> Result<Vec<u8>> {
     bcast_by_messages(core, mine, root, Call::CommCreate)
 }
 
+/// Everybody's bytes in rank order, on rank 0 only (elsewhere nothing). Lengths may differ. Called by
+/// all ranks, without the engine's lock.
+pub fn gather(core: &CommCore, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+    gather_by_messages(core, mine, Call::CommCreate)
+}
+
+/// Each rank's part of what rank 0 gives, which is in rank order (elsewhere unused). Called by all
+/// ranks, without the engine's lock.
+pub fn scatter(core: &CommCore, parts: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+    if core.rank != 0 {
+        return recv_bytes(core, 0, Call::CommCreate);
+    }
+    let mut parts = parts.into_iter();
+    let mine = parts.next().unwrap_or_default();
+    let mut works = Vec::new();
+    for (rank, part) in (1..).zip(parts) {
+        works.push(isend(core, rank, Payload::Owned(part.into()), Call::CommCreate)?);
+    }
+    wait_all(works)?;
+    Ok(mine)
+}
+
 /// Everybody's bytes in rank order, on all ranks. Lengths may differ. Called by all ranks, without
 /// the engine's lock.
 pub fn allgather(core: &CommCore, mine: &[u8]) -> Result<Vec<Vec<u8>>> {

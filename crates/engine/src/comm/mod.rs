@@ -10,6 +10,7 @@ pub mod facts;
 use crate::attr::Attributes;
 use crate::errhandler::Handler;
 use crate::group::Group;
+use crate::topo::Topology;
 use crate::{Engine, Error, Result, coll};
 use mpi_abi::Comm as CommHandle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_COMM, MPI_ERR_OTHER, MPI_ERR_RANK};
@@ -34,6 +35,8 @@ pub struct CommCore {
     pub rank: u32,
     /// The other side of an intercommunicator.
     pub remote: Option<Arc<Group>>,
+    /// Its process topology.
+    pub topology: Option<Arc<Topology>>,
     /// The collectives' state.
     pub coll: Lock<coll::State>,
 }
@@ -41,7 +44,7 @@ pub struct CommCore {
 impl CommCore {
     /// A communicator's core.
     pub fn new(context: u32, group: Arc<Group>, rank: u32, remote: Option<Arc<Group>>) -> Self {
-        Self { context, group, rank, remote, coll: Lock::new(coll::State::default()) }
+        Self { context, group, rank, remote, topology: None, coll: Lock::new(coll::State::default()) }
     }
 
     /// Ranks in the (local) group.

@@ -19,7 +19,7 @@ use shm::sync::Ordering;
 use std::ffi::c_int;
 
 /// Context numbers of one communicator: the user's and the engine's.
-pub(super) const PAIR: u32 = 2;
+pub(crate) const PAIR: u32 = 2;
 /// Those of an intercommunicator: its own, and one for each side's local group.
 pub(super) const TRIPLE: u32 = 3 * PAIR;
 
@@ -44,7 +44,7 @@ fn segment(e: &Engine) -> Result<&'static Segment> {
 }
 
 /// Takes `count` context numbers.
-pub(super) fn take(count: u32) -> Result<u32> {
+pub(crate) fn take(count: u32) -> Result<u32> {
     with(|e| {
         let counter = &segment(e)?.header().next_context;
         let mut first = counter.load(Ordering::Relaxed);
@@ -84,9 +84,9 @@ pub(super) fn barrier(parent: &Parent) -> Result<()> {
     Ok(())
 }
 
-/// One context pair for a duplicate.
-pub(super) fn context(core: &CommCore) -> Result<u32> {
-    let mine = if core.rank == 0 { take(PAIR)?.to_le_bytes() } else { [0; 4] };
+/// `count` context numbers that all members know.
+pub(crate) fn contexts(core: &CommCore, count: u32) -> Result<u32> {
+    let mine = if core.rank == 0 { take(count)?.to_le_bytes() } else { [0; 4] };
     let bytes = coll::internal::bcast(core, &mine, 0)?;
     Reader(&bytes).number()
 }
@@ -206,12 +206,29 @@ pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
     }
 }
 
+/// What one process tells others that wait for its part of an agreement, which failed. Success
+/// begins with the number 1 and another one.
+pub(crate) fn failure(error: &Error) -> Vec<u8> {
+    let mut told = [0, error.class.cast_unsigned()].map(u32::to_le_bytes).concat();
+    told.extend(error.text.as_bytes());
+    told
+}
+
+/// The number that comes with success, or the error that another process tells.
+pub(crate) fn success(reader: &mut Reader<'_>) -> Result<u32> {
+    let (fine, number) = (reader.number()?, reader.number()?);
+    if fine == 0 {
+        return Err(Error::new(number.cast_signed(), String::from_utf8_lossy(reader.0)));
+    }
+    Ok(number)
+}
+
 /// Reads what another process wrote: a version of ours, but maybe of a broken job.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl Reader<'_> {
     /// The next number.
-    pub(super) fn number(&mut self) -> Result<u32> {
+    pub(crate) fn number(&mut self) -> Result<u32> {
         let (number, rest) = self.0.split_first_chunk::<4>().ok_or_else(|| {
             Error::new(MPI_ERR_INTERN, "a message between the members of a communicator is too short")
         })?;
@@ -220,14 +237,14 @@ impl Reader<'_> {
     }
 
     /// A list of numbers, with its length before it.
-    pub(super) fn numbers(&mut self) -> Result<Vec<u32>> {
+    pub(crate) fn numbers(&mut self) -> Result<Vec<u32>> {
         let len = self.number()?;
         (0..len).map(|_| self.number()).collect()
     }
 }
 
 /// Appends a list of numbers with its length before it.
-pub(super) fn write_numbers(to: &mut Vec<u8>, numbers: impl Iterator<Item = u32>) {
+pub(crate) fn write_numbers(to: &mut Vec<u8>, numbers: impl Iterator<Item = u32>) {
     let at = to.len();
     to.extend([0; 4]);
     let mut len = 0u32;

@@ -12,6 +12,7 @@ use crate::{Error, Result, coll};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_COMM, MPI_ERR_INTERN, MPI_ERR_TAG};
 use std::ffi::c_int;
+use std::sync::Arc;
 
 /// Connects the groups of two intracommunicators, whose leaders are both in `peer`.
 pub fn intercomm_create(
@@ -35,7 +36,7 @@ pub fn intercomm_create(
         let outcome = meet(&parent.core.group, peer, remote_leader, tag);
         let told = match &outcome {
             Ok(told) => told.clone(),
-            Err(error) => failure(error),
+            Err(error) => agree::failure(error),
         };
         coll::internal::bcast(&parent.core, &told, leader)?;
         outcome?;
@@ -44,17 +45,15 @@ pub fn intercomm_create(
         coll::internal::bcast(&parent.core, &[], leader)?
     };
     let mut reader = Reader(&told);
-    let (fine, base) = (reader.number()?, reader.number()?);
-    if fine == 0 {
-        let text = String::from_utf8_lossy(reader.0).into_owned();
-        return Err(Error::new(base.cast_signed(), format!("the leader, rank {local_leader}, failed: {text}")));
-    }
+    let base = agree::success(&mut reader).map_err(|Error { class, text }| {
+        Error::new(class, format!("the leader, rank {local_leader}, failed: {text}"))
+    })?;
     let remote = Group::from_ranks(reader.numbers()?);
     if let Some(both) = remote.iter().find(|world| parent.core.group.contains(*world)) {
         return Err(Error::new(MPI_ERR_COMM, format!("the two groups overlap: rank {both} of the job is in both")));
     }
     let first = parent.core.group.world_rank(0) < remote.world_rank(0);
-    Ok(parent.inter(Inter::new(base, first), (*parent.core.group).clone(), remote))
+    Ok(parent.inter(Inter::new(base, first), Arc::clone(&parent.core.group), Arc::new(remote)))
 }
 
 /// The leaders exchange their groups over the peer communicator; gives what the group is told.
@@ -85,12 +84,6 @@ fn meet(group: &Group, peer: Handle, remote_leader: c_int, tag: c_int) -> Result
     Ok(told)
 }
 
-fn failure(error: &Error) -> Vec<u8> {
-    let mut told = [0, error.class.cast_unsigned()].map(u32::to_le_bytes).concat();
-    told.extend(error.text.as_bytes());
-    told
-}
-
 fn intra_only(core: &CommCore, name: &str) -> Result<()> {
     if core.remote.is_none() {
         return Ok(());
@@ -115,7 +108,7 @@ pub fn intercomm_merge(comm: Handle, high: bool) -> Result<Handle> {
     let local = &parent.core.group;
     let ranks =
         if low { local.iter().chain(remote.iter()).collect() } else { remote.iter().chain(local.iter()).collect() };
-    Ok(parent.intra(context, Group::from_ranks(ranks)))
+    Ok(parent.intra(context, Arc::new(Group::from_ranks(ranks)), None))
 }
 
 /// Enters an intercommunicator that `from_group` has agreed on.
@@ -130,5 +123,5 @@ pub(super) fn connect(
         return Ok(MPI_COMM_NULL);
     }
     let first = world_rank(local, 0)? < world_rank(remote, 0)?;
-    Ok(enter_inter(Inter::new(base, first), local.clone(), remote.clone(), me, handler))
+    Ok(enter_inter(Inter::new(base, first), Arc::new(local.clone()), Arc::new(remote.clone()), me, handler))
 }

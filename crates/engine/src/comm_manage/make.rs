@@ -9,19 +9,20 @@ use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_COMM, MPI_ERR_GROUP, MPI_ERR_TAG, MPI_UNDEFINED};
 use std::collections::BTreeSet;
 use std::ffi::c_int;
+use std::sync::Arc;
 
-/// A communicator with the same group or groups and the error handler of `comm`. Attributes are
+/// A communicator with the same group or groups, topology and error handler as `comm`. Attributes are
 /// the shim's part.
 pub fn dup(comm: Handle) -> Result<Handle> {
     let parent = Parent::of(comm)?;
     match &parent.core.remote {
         None => {
-            let context = agree::context(&parent.core)?;
-            Ok(parent.intra(context, (*parent.core.group).clone()))
+            let context = agree::contexts(&parent.core, PAIR)?;
+            Ok(parent.intra(context, Arc::clone(&parent.core.group), parent.core.topology.clone()))
         }
         Some(remote) => {
             let (base, first, _) = agree::across(&parent, &[], TRIPLE)?;
-            Ok(parent.inter(Inter::new(base, first), (*parent.core.group).clone(), (**remote).clone()))
+            Ok(parent.inter(Inter::new(base, first), Arc::clone(&parent.core.group), Arc::clone(remote)))
         }
     }
 }
@@ -30,12 +31,12 @@ pub fn dup(comm: Handle) -> Result<Handle> {
 /// others wait until it has called.
 pub fn idup(comm: Handle) -> Result<Handle> {
     let parent = Parent::of(comm)?;
-    let group = (*parent.core.group).clone();
+    let group = Arc::clone(&parent.core.group);
     match &parent.core.remote {
-        None => Ok(parent.intra(agree::from_first(&parent, PAIR)?, group)),
+        None => Ok(parent.intra(agree::from_first(&parent, PAIR)?, group, parent.core.topology.clone())),
         Some(remote) => {
             let contexts = Inter::new(agree::from_first(&parent, TRIPLE)?, agree::first_side(&parent.core));
-            Ok(parent.inter(contexts, group, (**remote).clone()))
+            Ok(parent.inter(contexts, group, Arc::clone(remote)))
         }
     }
 }
@@ -54,7 +55,7 @@ pub fn create(comm: Handle, group: &Group) -> Result<Handle> {
     let color = first.map_or(MPI_UNDEFINED, u32::cast_signed);
     let table = Table::gather(&parent, color, 0)?;
     match table.context_of(color) {
-        Some(context) => Ok(parent.intra(context, group.clone())),
+        Some(context) => Ok(parent.intra(context, Arc::new(group.clone()), None)),
         None => Ok(MPI_COMM_NULL),
     }
 }
@@ -65,7 +66,7 @@ fn create_inter(parent: &Parent, group: &Group) -> Result<Handle> {
     write_numbers(&mut mine, group.iter());
     let (base, first, theirs) = agree::across(parent, &mine, TRIPLE)?;
     let remote = Group::from_ranks(Reader(&theirs).numbers()?);
-    Ok(parent.inter(Inter::new(base, first), group.clone(), remote))
+    Ok(parent.inter(Inter::new(base, first), Arc::new(group.clone()), Arc::new(remote)))
 }
 
 /// A communicator of `group`, made by its members alone. `tag` keeps calls of several threads apart.
@@ -85,7 +86,7 @@ pub fn create_group(comm: Handle, group: &Group, tag: c_int) -> Result<Handle> {
         return Ok(MPI_COMM_NULL);
     }
     let context = among(group, parent.me, parent.core.context + 1, agree::private(tag))?;
-    Ok(parent.intra(context, group.clone()))
+    Ok(parent.intra(context, Arc::new(group.clone()), None))
 }
 
 /// A context pair that the members of `group`, of which `me` is one, agree on: its first member
@@ -130,7 +131,7 @@ pub fn split(comm: Handle, color: c_int, key: c_int) -> Result<Handle> {
     }
     let table = Table::gather(&parent, color, key)?;
     match table.context_of(color) {
-        Some(context) => Ok(parent.intra(context, table.members(color, &parent.core.group))),
+        Some(context) => Ok(parent.intra(context, Arc::new(table.members(color, &parent.core.group)), None)),
         None => Ok(MPI_COMM_NULL),
     }
 }
@@ -147,7 +148,7 @@ fn split_inter(parent: &Parent, color: c_int, key: c_int) -> Result<Handle> {
     };
     let contexts = Inter::new(base + TRIPLE * position, first);
     let (local, remote) = (mine.members(color, &parent.core.group), theirs.members(color, remote));
-    Ok(parent.inter(contexts, local, remote))
+    Ok(parent.inter(contexts, Arc::new(local), Arc::new(remote)))
 }
 
 /// What the members of a communicator brought to a split, by rank.

@@ -13,7 +13,7 @@
 //!
 //! Functions that communicate take no engine: they must be called without its lock.
 
-mod agree;
+pub(crate) mod agree;
 mod from_group;
 pub mod hardware;
 mod inter;
@@ -29,6 +29,7 @@ use crate::comm::{Comm, CommCore};
 use crate::errhandler::Handler;
 use crate::group::{Comparison, Group};
 use crate::info::Info;
+use crate::topo::Topology;
 use crate::{Engine, Error, Result, naming, with};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{
@@ -98,15 +99,15 @@ const HINTS: [&str; 7] = [
 ];
 
 /// What a call needs of the communicator that it is made on.
-struct Parent {
-    core: Arc<CommCore>,
+pub(crate) struct Parent {
+    pub(crate) core: Arc<CommCore>,
     local: Option<Arc<CommCore>>,
     handler: Handler,
     me: u32,
 }
 
 impl Parent {
-    fn of(handle: Handle) -> Result<Self> {
+    pub(crate) fn of(handle: Handle) -> Result<Self> {
         with(|e| {
             let comm = e.comm(handle)?;
             let (core, handler) = (Arc::clone(&comm.core), comm.errhandler.clone());
@@ -120,24 +121,29 @@ impl Parent {
     }
 
     /// An intracommunicator with this one's error handler; null for processes outside of `group`.
-    fn intra(&self, context: u32, group: Group) -> Handle {
+    pub(crate) fn intra(&self, context: u32, group: Arc<Group>, topology: Option<Arc<Topology>>) -> Handle {
         let Some(rank) = group.rank_of(self.me) else { return MPI_COMM_NULL };
-        let group = group.in_session(self.core.group.session());
-        with(|e| e.enter(CommCore::new(context, Arc::new(group), rank, None), self.handler.clone(), None))
+        let core = CommCore { topology, ..CommCore::new(context, self.in_session(group), rank, None) };
+        with(|e| e.enter(core, self.handler.clone(), None))
+    }
+
+    /// The group as one of the session that this communicator comes from.
+    fn in_session(&self, group: Arc<Group>) -> Arc<Group> {
+        let session = self.core.group.session();
+        if group.session() == session { group } else { Arc::new((*group).clone().in_session(session)) }
     }
 
     /// An intercommunicator; null for processes outside of `local` and if a side is empty.
-    fn inter(&self, contexts: agree::Inter, local: Group, remote: Group) -> Handle {
-        let local = local.in_session(self.core.group.session());
+    fn inter(&self, contexts: agree::Inter, local: Arc<Group>, remote: Arc<Group>) -> Handle {
+        let local = self.in_session(local);
         enter_inter(contexts, local, remote, self.me, self.handler.clone())
     }
 }
 
-fn enter_inter(contexts: agree::Inter, local: Group, remote: Group, me: u32, handler: Handler) -> Handle {
+fn enter_inter(contexts: agree::Inter, local: Arc<Group>, remote: Arc<Group>, me: u32, handler: Handler) -> Handle {
     let Some(rank) = local.rank_of(me).filter(|_| !remote.is_empty()) else { return MPI_COMM_NULL };
-    let group = Arc::new(local);
-    let own = Arc::new(CommCore::new(contexts.local, Arc::clone(&group), rank, None));
-    with(|e| e.enter(CommCore::new(contexts.inter, group, rank, Some(Arc::new(remote))), handler, Some(own)))
+    let own = Arc::new(CommCore::new(contexts.local, Arc::clone(&local), rank, None));
+    with(|e| e.enter(CommCore::new(contexts.inter, local, rank, Some(remote)), handler, Some(own)))
 }
 
 /// The rank in the job of a member; members have one.

@@ -196,8 +196,7 @@ fn side(py: Python<'_>, comm: abi::Comm) -> PyResult<(abi::Comm, bool)> {
 
 /// _commctx_inter(comm: Intercomm) -> tuple[Intercomm, int, Intracomm, bool]
 ///
-/// Duplicate of an intercommunicator for private messages, a tag, a communicator of the own side, and
-/// whether that side comes first.
+/// Private duplicate of an intercommunicator, a tag, a communicator of the own side, whether it comes first.
 #[pyfunction]
 fn _commctx_inter(
     py: Python<'_>,

@@ -813,31 +813,50 @@ export! { MPI_Keyval_free PMPI_Keyval_free (keyval: *mut c_int) Object::Process 
 crate::attr::MPI_Keyval_free(keyval) }
 
 // topo.cart
-export_missing! { MPI_Cart_coords PMPI_Cart_coords (comm: Comm, rank: c_int, maxdims: c_int, coords: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Cart_create PMPI_Cart_create (comm_old: Comm, ndims: c_int, dims: *const c_int, periods: *const c_int, reorder: c_int, comm_cart: *mut Comm) Object::Comm(comm_old) }
-export_missing! { MPI_Cart_get PMPI_Cart_get (comm: Comm, maxdims: c_int, dims: *mut c_int, periods: *mut c_int, coords: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Cart_map PMPI_Cart_map (comm: Comm, ndims: c_int, dims: *const c_int, periods: *const c_int, newrank: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Cart_rank PMPI_Cart_rank (comm: Comm, coords: *const c_int, rank: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Cart_shift PMPI_Cart_shift (comm: Comm, direction: c_int, disp: c_int, rank_source: *mut c_int, rank_dest: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Cart_sub PMPI_Cart_sub (comm: Comm, remain_dims: *const c_int, newcomm: *mut Comm) Object::Comm(comm) }
-export_missing! { MPI_Cartdim_get PMPI_Cartdim_get (comm: Comm, ndims: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Dims_create PMPI_Dims_create (nnodes: c_int, ndims: c_int, dims: *mut c_int) Object::Process }
+export! { MPI_Cart_coords PMPI_Cart_coords (comm: Comm, rank: c_int, maxdims: c_int, coords: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Cart_coords(comm, rank, maxdims, coords) }
+export! { MPI_Cart_create PMPI_Cart_create (comm_old: Comm, ndims: c_int, dims: *const c_int, periods: *const c_int, reorder: c_int, comm_cart: *mut Comm) Object::Comm(comm_old) =>
+crate::topo::MPI_Cart_create(comm_old, ndims, dims, periods, reorder, comm_cart) }
+export! { MPI_Cart_get PMPI_Cart_get (comm: Comm, maxdims: c_int, dims: *mut c_int, periods: *mut c_int, coords: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Cart_get(comm, maxdims, dims, periods, coords) }
+export! { MPI_Cart_map PMPI_Cart_map (comm: Comm, ndims: c_int, dims: *const c_int, periods: *const c_int, newrank: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Cart_map(comm, ndims, dims, periods, newrank) }
+export! { MPI_Cart_rank PMPI_Cart_rank (comm: Comm, coords: *const c_int, rank: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Cart_rank(comm, coords, rank) }
+export! { MPI_Cart_shift PMPI_Cart_shift (comm: Comm, direction: c_int, disp: c_int, rank_source: *mut c_int, rank_dest: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Cart_shift(comm, direction, disp, rank_source, rank_dest) }
+export! { MPI_Cart_sub PMPI_Cart_sub (comm: Comm, remain_dims: *const c_int, newcomm: *mut Comm) Object::Comm(comm) =>
+crate::topo::MPI_Cart_sub(comm, remain_dims, newcomm) }
+export! { MPI_Cartdim_get PMPI_Cartdim_get (comm: Comm, ndims: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Cartdim_get(comm, ndims) }
+export! { MPI_Dims_create PMPI_Dims_create (nnodes: c_int, ndims: c_int, dims: *mut c_int) Object::Process =>
+crate::topo::MPI_Dims_create(nnodes, ndims, dims) }
 
 // topo.graph
-export_missing! { MPI_Graph_create PMPI_Graph_create (comm_old: Comm, nnodes: c_int, indx: *const c_int, edges: *const c_int, reorder: c_int, comm_graph: *mut Comm) Object::Comm(comm_old) }
-export_missing! { MPI_Graph_get PMPI_Graph_get (comm: Comm, maxindex: c_int, maxedges: c_int, indx: *mut c_int, edges: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Graph_map PMPI_Graph_map (comm: Comm, nnodes: c_int, indx: *const c_int, edges: *const c_int, newrank: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Graph_neighbors PMPI_Graph_neighbors (comm: Comm, rank: c_int, maxneighbors: c_int, neighbors: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Graph_neighbors_count PMPI_Graph_neighbors_count (comm: Comm, rank: c_int, nneighbors: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Graphdims_get PMPI_Graphdims_get (comm: Comm, nnodes: *mut c_int, nedges: *mut c_int) Object::Comm(comm) }
+export! { MPI_Graph_create PMPI_Graph_create (comm_old: Comm, nnodes: c_int, indx: *const c_int, edges: *const c_int, reorder: c_int, comm_graph: *mut Comm) Object::Comm(comm_old) =>
+crate::topo::MPI_Graph_create(comm_old, nnodes, indx, edges, reorder, comm_graph) }
+export! { MPI_Graph_get PMPI_Graph_get (comm: Comm, maxindex: c_int, maxedges: c_int, indx: *mut c_int, edges: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Graph_get(comm, maxindex, maxedges, indx, edges) }
+export! { MPI_Graph_map PMPI_Graph_map (comm: Comm, nnodes: c_int, indx: *const c_int, edges: *const c_int, newrank: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Graph_map(comm, nnodes, indx, edges, newrank) }
+export! { MPI_Graph_neighbors PMPI_Graph_neighbors (comm: Comm, rank: c_int, maxneighbors: c_int, neighbors: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Graph_neighbors(comm, rank, maxneighbors, neighbors) }
+export! { MPI_Graph_neighbors_count PMPI_Graph_neighbors_count (comm: Comm, rank: c_int, nneighbors: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Graph_neighbors_count(comm, rank, nneighbors) }
+export! { MPI_Graphdims_get PMPI_Graphdims_get (comm: Comm, nnodes: *mut c_int, nedges: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Graphdims_get(comm, nnodes, nedges) }
 
 // topo.distgraph
-export_missing! { MPI_Dist_graph_create PMPI_Dist_graph_create (comm_old: Comm, n: c_int, sources: *const c_int, degrees: *const c_int, destinations: *const c_int, weights: *const c_int, info: Info, reorder: c_int, comm_dist_graph: *mut Comm) Object::Comm(comm_old) }
-export_missing! { MPI_Dist_graph_create_adjacent PMPI_Dist_graph_create_adjacent (comm_old: Comm, indegree: c_int, sources: *const c_int, sourceweights: *const c_int, outdegree: c_int, destinations: *const c_int, destweights: *const c_int, info: Info, reorder: c_int, comm_dist_graph: *mut Comm) Object::Comm(comm_old) }
-export_missing! { MPI_Dist_graph_neighbors PMPI_Dist_graph_neighbors (comm: Comm, maxindegree: c_int, sources: *mut c_int, sourceweights: *mut c_int, maxoutdegree: c_int, destinations: *mut c_int, destweights: *mut c_int) Object::Comm(comm) }
-export_missing! { MPI_Dist_graph_neighbors_count PMPI_Dist_graph_neighbors_count (comm: Comm, indegree: *mut c_int, outdegree: *mut c_int, weighted: *mut c_int) Object::Comm(comm) }
+export! { MPI_Dist_graph_create PMPI_Dist_graph_create (comm_old: Comm, n: c_int, sources: *const c_int, degrees: *const c_int, destinations: *const c_int, weights: *const c_int, info: Info, reorder: c_int, comm_dist_graph: *mut Comm) Object::Comm(comm_old) =>
+crate::topo::MPI_Dist_graph_create(comm_old, n, sources, degrees, destinations, weights, info, reorder, comm_dist_graph) }
+export! { MPI_Dist_graph_create_adjacent PMPI_Dist_graph_create_adjacent (comm_old: Comm, indegree: c_int, sources: *const c_int, sourceweights: *const c_int, outdegree: c_int, destinations: *const c_int, destweights: *const c_int, info: Info, reorder: c_int, comm_dist_graph: *mut Comm) Object::Comm(comm_old) =>
+crate::topo::MPI_Dist_graph_create_adjacent(comm_old, indegree, sources, sourceweights, outdegree, destinations, destweights, info, reorder, comm_dist_graph) }
+export! { MPI_Dist_graph_neighbors PMPI_Dist_graph_neighbors (comm: Comm, maxindegree: c_int, sources: *mut c_int, sourceweights: *mut c_int, maxoutdegree: c_int, destinations: *mut c_int, destweights: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Dist_graph_neighbors(comm, maxindegree, sources, sourceweights, maxoutdegree, destinations, destweights) }
+export! { MPI_Dist_graph_neighbors_count PMPI_Dist_graph_neighbors_count (comm: Comm, indegree: *mut c_int, outdegree: *mut c_int, weighted: *mut c_int) Object::Comm(comm) =>
+crate::topo::MPI_Dist_graph_neighbors_count(comm, indegree, outdegree, weighted) }
 export! { MPI_Topo_test PMPI_Topo_test (comm: Comm, status: *mut c_int) Object::Comm(comm) =>
-crate::comm::MPI_Topo_test(comm, status) }
+crate::topo::MPI_Topo_test(comm, status) }
 
 // group
 export! { MPI_Group_compare PMPI_Group_compare (group1: Group, group2: Group, result: *mut c_int) Object::Process =>
