@@ -80,6 +80,13 @@ def table(peers: dict[str, Library]) -> list[Step]:
         Step("rust: cargo xtask check", ["cargo", "xtask", "check"], 1200, counts.lines),
         # The extension is tested from Python; its library cannot be run alone.
         Step("rust: tests", ["cargo", *nextest, "--workspace", "--exclude", "oxmpi-mpi4py"], 1800, counts.cargo),
+        Step(
+            "rust: copy plans under valgrind",
+            [python, TESTS / "valgrind.py"],
+            900,
+            counts.cargo,
+            off="" if shutil.which("valgrind") else "valgrind is not installed",
+        ),
         Step("bench: its own tests", [python, "-m", "unittest", "discover", "-s", "bench/tests"], 300, counts.unittest),
     ]
     own = {"oxmpi": Library("oxmpi", "oxmpi", product.VENV)}

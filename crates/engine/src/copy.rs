@@ -337,15 +337,20 @@ mod tests {
     type Routine = unsafe fn(*mut u8, *const u8, usize);
 
     fn check(routine: Routine, lengths: &(impl Iterator<Item = usize> + Clone)) {
-        let src: Vec<u8> = (0..6000u32).map(|i| (i * 31 + (i >> 8)) as u8).collect();
+        let bytes: Vec<u8> = (0..6000u32).map(|i| (i * 31 + (i >> 8)) as u8).collect();
         for from in [0, 1, 15, 31, 33] {
             for to in [0, 1, 7, 16, 31] {
                 for n in lengths.clone() {
-                    let mut dst = vec![0xa5u8; n + 80];
-                    // SAFETY: both vectors are longer than offset plus length and are two allocations.
-                    unsafe { routine(dst.as_mut_ptr().add(to), src.as_ptr().add(from), n) };
-                    assert_eq!(&dst[to..to + n], &src[from..from + n], "{n} bytes from {from} to {to}");
-                    assert!(dst[..to].iter().chain(&dst[to + n..]).all(|b| *b == 0xa5), "{n}, {from}, {to}: outside");
+                    // Ends where its memory ends, for valgrind to see an access beyond.
+                    let src = bytes[..from + n].to_vec();
+                    for beyond in [0, 80] {
+                        let mut dst = vec![0xa5u8; to + n + beyond];
+                        // SAFETY: both vectors are as long as offset plus length and are two allocations.
+                        unsafe { routine(dst.as_mut_ptr().add(to), src.as_ptr().add(from), n) };
+                        assert_eq!(&dst[to..to + n], &src[from..], "{n} bytes from {from} to {to}");
+                        let outside = dst[..to].iter().chain(&dst[to + n..]).all(|b| *b == 0xa5);
+                        assert!(outside, "{n}, {from}, {to}: outside");
+                    }
                 }
             }
         }
