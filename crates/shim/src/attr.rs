@@ -5,11 +5,12 @@
 //! [`copy_all`] and [`delete_all`] are for the functions that duplicate and free an object.
 
 use crate::args::{Out, null};
+use crate::errors::returned;
 use engine::attr::{Attributes, Entry, Keyval, Owner};
 use engine::{Engine, Error, Result, with};
 use mpi_abi::consts::{
-    MPI_APPNUM, MPI_ERR_OTHER, MPI_ERR_WIN, MPI_HOST, MPI_IO, MPI_KEYVAL_INVALID, MPI_LASTUSEDCODE, MPI_SUCCESS,
-    MPI_TAG_UB, MPI_UNIVERSE_SIZE, MPI_WTIME_IS_GLOBAL,
+    MPI_APPNUM, MPI_ERR_WIN, MPI_HOST, MPI_IO, MPI_KEYVAL_INVALID, MPI_LASTUSEDCODE, MPI_TAG_UB, MPI_UNIVERSE_SIZE,
+    MPI_WTIME_IS_GLOBAL,
 };
 use mpi_abi::ffi;
 use mpi_abi::{Comm, Datatype, Win};
@@ -112,15 +113,7 @@ fn delete(object: Object, entry: &Entry) -> Result<()> {
 }
 
 fn succeeded(code: c_int, what: &str, number: c_int) -> Result<()> {
-    match code {
-        MPI_SUCCESS => Ok(()),
-        _ if code < 0 => Err(Error::new(
-            MPI_ERR_OTHER,
-            format!("the {what} function of attribute key {number} returned {code}, which is no error code"),
-        )),
-        // A class becomes a sentence; a code of the user's own, or one with a sentence, stays.
-        _ => Err(Error::new(code, format!("the {what} function of attribute key {number} failed"))),
-    }
+    returned(code, || format!("the {what} function of attribute key {number}"))
 }
 
 /// Gives `new`, a duplicate of `old`, its attributes.

@@ -5,10 +5,12 @@
 //! remembers is the engine's business, calling it that of `errhandler.rs` (MPI-5.0 section 9.3).
 
 use crate::errhandler;
-use engine::Error;
 use engine::errhandler::Object;
 use engine::world::Phase;
-use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_OTHER, MPI_ERR_UNSUPPORTED_OPERATION, MPI_T_ERR_NOT_SUPPORTED};
+use engine::{Error, Result};
+use mpi_abi::consts::{
+    MPI_ERR_INTERN, MPI_ERR_OTHER, MPI_ERR_UNSUPPORTED_OPERATION, MPI_SUCCESS, MPI_T_ERR_NOT_SUPPORTED,
+};
 use mpi_abi::{Comm, File, Session, Win};
 use std::any::Any;
 use std::cell::Cell;
@@ -50,6 +52,19 @@ pub(crate) fn blame(object: Object, error: Error) -> Error {
 #[expect(clippy::needless_pass_by_value, reason = "so that its end is off the common path too")]
 pub(crate) fn raise(name: &'static str, object: Object, error: Error) -> c_int {
     errhandler::raise(name, BLAMED.take().unwrap_or(object), &error)
+}
+
+/// What a function of the user returned, as a result; `what` names the function.
+pub(crate) fn returned(code: c_int, what: impl FnOnce() -> String) -> Result<()> {
+    match code {
+        MPI_SUCCESS => Ok(()),
+        _ if code < 0 => {
+            let text = format!("{} returned {code}, which is no error code", what());
+            Err(Error::new(MPI_ERR_OTHER, text))
+        }
+        // A class becomes a sentence; a code of the user's own, or one with a sentence, stays.
+        _ => Err(Error::new(code, format!("{} failed", what()))),
+    }
 }
 
 /// The code of an error of the tools interface, which calls no handler (section 15.3.10).

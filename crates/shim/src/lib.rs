@@ -32,6 +32,7 @@ mod datatype;
 mod env;
 mod errcode;
 mod errhandler;
+mod grequest;
 mod group;
 mod handle;
 mod info;

@@ -2,9 +2,10 @@
 
 use crate::args::{self, Out, int};
 use crate::errors::blame;
-use crate::status::{put, put_at};
+use crate::grequest;
+use crate::status::{copy, place_at, put, put_at, put_empty, put_error};
 use engine::errhandler::Object;
-use engine::request::wait::{self, Any, AnyStatus, Outcome};
+use engine::request::wait::{self, Any, AnyStatus, Outcome, Seen};
 use engine::{Error, Result, with};
 use mpi_abi::consts::{MPI_ERR_IN_STATUS, MPI_REQUEST_NULL, MPI_SUCCESS, MPI_UNDEFINED};
 use mpi_abi::{Comm, Request, Status};
@@ -24,11 +25,42 @@ unsafe fn conclude(outcome: Outcome, request: &Out<Request>, status: *mut Status
         request.set(MPI_REQUEST_NULL);
     }
     // SAFETY: the caller vouches for the address.
+    unsafe { report(outcome, status) }
+}
+
+/// Writes the status of a request that a wait or test has completed; gives its error.
+///
+/// # Safety
+/// `status` is null or valid for a write.
+#[inline]
+unsafe fn report(outcome: Outcome, status: *mut Status) -> Result<()> {
+    if outcome.general.is_some() || outcome.is_idle() {
+        // SAFETY: the caller vouches for the address.
+        return unsafe { report_rare(&outcome, status) };
+    }
+    // SAFETY: the caller vouches for the address.
     unsafe { put(status, &outcome.status) };
     match outcome.error {
         Some(error) => Err(blame(Object::Comm(Comm(outcome.comm)), *error)),
         None => Ok(()),
     }
+}
+
+/// As [`report`], for generalized requests and those that are null or inactive.
+///
+/// # Safety
+/// As for [`report`].
+#[cold]
+unsafe fn report_rare(outcome: &Outcome, status: *mut Status) -> Result<()> {
+    let Some(functions) = &outcome.general else {
+        // SAFETY: the caller vouches for the address.
+        unsafe { put_empty(status) };
+        return Ok(());
+    };
+    let (found, result) = grequest::end(functions);
+    // SAFETY: the caller vouches for the address.
+    unsafe { copy(status, &found) };
+    result
 }
 
 pub(crate) unsafe fn MPI_Wait(request: *mut Request, status: *mut Status) -> Result<()> {
@@ -82,8 +114,8 @@ impl Requests {
         unsafe { put_at(statuses, place, &outcome.status, MPI_SUCCESS) };
     }
 
-    /// Concludes several: statuses with codes, handles cleared. With an error in any the whole is
-    /// MPI_ERR_IN_STATUS. `outcomes`: place among the statuses, index among the requests.
+    /// Concludes several: statuses with codes, handles cleared, generalized requests ended. With an error in
+    /// any the whole is MPI_ERR_IN_STATUS. `outcomes`: place among the statuses, index among the requests.
     ///
     /// # Safety
     /// `statuses` is null or has an element for each place.
@@ -92,27 +124,45 @@ impl Requests {
         outcomes: impl IntoIterator<Item = (usize, usize, Outcome)>,
         statuses: *mut Status,
     ) -> Result<()> {
-        let mut failed: Option<(usize, usize, Error)> = None;
+        let mut failures = Failures(None);
         for (place, index, outcome) in outcomes {
             // SAFETY: the caller vouches for the array.
             unsafe { self.settle(place, index, &outcome, statuses) };
-            let code = match &outcome.error {
-                None => MPI_SUCCESS,
-                Some(error) => with(|e| e.objects.codes.encode(error)),
+            let error = if let Some(functions) = &outcome.general {
+                let (found, result) = grequest::end(functions);
+                // SAFETY: the caller vouches for the array.
+                unsafe { copy(place_at(statuses, place), &found) };
+                result.err()
+            } else {
+                outcome.error.map(|error| *error)
             };
             // SAFETY: the caller vouches for the array.
-            unsafe { put_at(statuses, place, &outcome.status, code) };
-            if let (None, Some(error)) = (&failed, outcome.error) {
-                failed = Some((index, outcome.comm, *error));
-            }
+            unsafe { failures.note(place_at(statuses, place), index, outcome.comm, error) };
         }
-        match failed {
-            None => Ok(()),
-            Some((index, comm, error)) => {
-                let text = format!("request {index} of {}: {}", self.1.len(), error.text);
-                Err(blame(Object::Comm(Comm(comm)), Error::new(MPI_ERR_IN_STATUS, text)))
-            }
-        }
+        failures.verdict(self.1.len())
+    }
+}
+
+/// The first failure among several requests.
+struct Failures(Option<(usize, usize, Error)>);
+
+impl Failures {
+    /// The request `index` ended with `error`, if it did: its code goes to the status.
+    ///
+    /// # Safety
+    /// `status` is null or valid for a write.
+    unsafe fn note(&mut self, status: *mut Status, index: usize, comm: usize, error: Option<Error>) {
+        let Some(error) = error else { return };
+        // SAFETY: the caller vouches for the address.
+        unsafe { put_error(status, with(|e| e.objects.codes.encode(&error))) };
+        self.0.get_or_insert((index, comm, error));
+    }
+
+    /// MPI_ERR_IN_STATUS if any of the `count` requests failed.
+    fn verdict(self, count: usize) -> Result<()> {
+        let Some((index, comm, error)) = self.0 else { return Ok(()) };
+        let text = format!("request {index} of {count}: {}", error.text);
+        Err(blame(Object::Comm(Comm(comm)), Error::new(MPI_ERR_IN_STATUS, text)))
     }
 }
 
@@ -130,7 +180,7 @@ pub(crate) unsafe fn MPI_Waitall(
         let requests = Requests::new(count, array_of_requests)?;
         let mut failed = Vec::new();
         wait::wait_all(&requests.1, |index, outcome| {
-            if outcome.error.is_some() {
+            if outcome.error.is_some() || outcome.general.is_some() {
                 failed.push((index, index, outcome));
             } else {
                 requests.settle(index, index, &outcome, array_of_statuses);
@@ -164,7 +214,7 @@ unsafe fn conclude_any(any: Any, requests: &Requests, indx: &Out<c_int>, status:
         Any::NoneActive => {
             indx.set(MPI_UNDEFINED);
             // SAFETY: the caller vouches for the address.
-            unsafe { put(status, &engine::status::Status::EMPTY) };
+            unsafe { put_empty(status) };
             Ok(())
         }
         Any::Index(index, outcome) => {
@@ -173,11 +223,7 @@ unsafe fn conclude_any(any: Any, requests: &Requests, indx: &Out<c_int>, status:
                 requests.clear(index);
             }
             // SAFETY: the caller vouches for the address.
-            unsafe { put(status, &outcome.status) };
-            match outcome.error {
-                Some(error) => Err(blame(Object::Comm(Comm(outcome.comm)), *error)),
-                None => Ok(()),
-            }
+            unsafe { report(outcome, status) }
         }
     }
 }
@@ -284,25 +330,66 @@ pub(crate) unsafe fn MPI_Request_get_status(request: Request, flag: *mut c_int, 
     let flag = unsafe { Out::new(flag, "flag") }?;
     let found = wait::get_status(request.0)?;
     flag.set_flag(found.is_some());
-    if let Some(found) = found {
+    match found {
         // SAFETY: the C caller's word for the address.
-        unsafe { put(status, &found) };
+        Some(seen) => unsafe { show(&seen, status) },
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Writes the status of a request that stays as it is; the error of a generalized request's function.
+///
+/// # Safety
+/// `status` is null or valid for a write.
+unsafe fn show(seen: &Seen, status: *mut Status) -> Result<()> {
+    let Some(functions) = &seen.general else {
+        // SAFETY: the caller vouches for the address.
+        unsafe { if seen.idle { put_empty(status) } else { put(status, &seen.status) } };
+        return Ok(());
+    };
+    let (found, result) = grequest::query(functions);
+    // SAFETY: the caller vouches for the address.
+    unsafe { copy(status, &found) };
+    result
+}
+
+/// The same for several: place among the statuses, index among the requests.
+///
+/// # Safety
+/// `statuses` is null or has an element for each place.
+unsafe fn show_several(
+    count: usize,
+    seen: impl IntoIterator<Item = (usize, usize, Seen)>,
+    statuses: *mut Status,
+) -> Result<()> {
+    let mut failures = Failures(None);
+    for (place, index, seen) in seen {
+        let status = place_at(statuses, place);
+        // SAFETY: the caller vouches for the array.
+        unsafe {
+            put_error(status, seen.status.error);
+            let error = show(&seen, status).err();
+            failures.note(status, index, with(|e| e.self_comm), error);
+        }
+    }
+    failures.verdict(count)
 }
 
 pub(crate) unsafe fn MPI_Request_free(request: *mut Request) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let request = unsafe { Out::new(request, "request") }?;
-    wait::free(request.get().0)?;
+    let functions = wait::free(request.get().0)?;
     request.set(MPI_REQUEST_NULL);
-    Ok(())
+    functions.map_or(Ok(()), |functions| grequest::free(&functions))
 }
 
 pub(crate) unsafe fn MPI_Cancel(request: *mut Request) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let request = unsafe { Out::new(request, "request") }?;
-    wait::cancel(request.get().0)
+    match wait::cancel(request.get().0)? {
+        Some((functions, complete)) => grequest::cancel(&functions, complete),
+        None => Ok(()),
+    }
 }
 
 pub(crate) unsafe fn MPI_Request_get_status_all(
@@ -316,11 +403,9 @@ pub(crate) unsafe fn MPI_Request_get_status_all(
         let (requests, flag) = (Requests::new(count, array_of_requests.cast_mut())?, Out::new(flag, "flag")?);
         let found = wait::get_status_all(&requests.1)?;
         flag.set_flag(found.is_some());
-        for (place, status) in found.into_iter().flatten().enumerate() {
-            put_at(array_of_statuses, place, &status, status.error);
-        }
+        let seen = found.into_iter().flatten().enumerate().map(|(place, seen)| (place, place, seen));
+        show_several(requests.1.len(), seen, array_of_statuses)
     }
-    Ok(())
 }
 
 pub(crate) unsafe fn MPI_Request_get_status_any(
@@ -340,11 +425,11 @@ pub(crate) unsafe fn MPI_Request_get_status_any(
             None => indx.set(MPI_UNDEFINED),
             Some(AnyStatus::NoneActive) => {
                 indx.set(MPI_UNDEFINED);
-                put(status, &engine::status::Status::EMPTY);
+                put_empty(status);
             }
-            Some(AnyStatus::Index(index, found)) => {
+            Some(AnyStatus::Index(index, seen)) => {
                 indx.set(int(index));
-                put(status, &found);
+                return show(&seen, status);
             }
         }
     }
@@ -370,10 +455,10 @@ pub(crate) unsafe fn MPI_Request_get_status_some(
             return Err(args::null("array_of_indices"));
         }
         outcount.set(int(found.len()));
-        for (place, (index, status)) in found.into_iter().enumerate() {
-            array_of_indices.add(place).write(int(index));
-            put_at(array_of_statuses, place, &status, status.error);
+        for (place, (index, _)) in found.iter().enumerate() {
+            array_of_indices.add(place).write(int(*index));
         }
+        let seen = found.into_iter().enumerate().map(|(place, (index, seen))| (place, index, seen));
+        show_several(requests.1.len(), seen, array_of_statuses)
     }
-    Ok(())
 }

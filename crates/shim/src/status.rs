@@ -7,7 +7,7 @@ use crate::args::{Out, null};
 use crate::counts::CountOut;
 use engine::status::Status as Found;
 use engine::{Result, with};
-use mpi_abi::consts::{MPI_ERR_ARG, MPI_UNDEFINED};
+use mpi_abi::consts::{MPI_ERR_ARG, MPI_SUCCESS, MPI_UNDEFINED};
 use mpi_abi::{Count, Datatype, Status};
 use std::ffi::c_int;
 
@@ -35,6 +35,45 @@ pub(crate) unsafe fn put(place: *mut Status, found: &Found) {
     status.MPI_internal[2] = c_int::from(found.cancelled);
 }
 
+/// As [`put`], for a request that is null or inactive: the empty status, whose error is part of it.
+///
+/// # Safety
+/// As for [`put`].
+pub(crate) unsafe fn put_empty(place: *mut Status) {
+    // SAFETY: the caller vouches for the address.
+    unsafe {
+        put(place, &Found::EMPTY);
+        put_error(place, MPI_SUCCESS);
+    }
+}
+
+/// Writes the error field alone.
+///
+/// # Safety
+/// As for [`put`].
+pub(crate) unsafe fn put_error(place: *mut Status, code: c_int) {
+    // SAFETY: the caller vouches for the address.
+    if let Some(status) = unsafe { place.as_mut() } {
+        status.MPI_ERROR = code;
+    }
+}
+
+/// Writes all but the error field of a status that is there already.
+///
+/// # Safety
+/// As for [`put`].
+pub(crate) unsafe fn copy(place: *mut Status, found: &Status) {
+    // SAFETY: the caller vouches for the address.
+    if let Some(status) = unsafe { place.as_mut() } {
+        *status = Status { MPI_ERROR: status.MPI_ERROR, ..*found };
+    }
+}
+
+/// The place of the `index`-th status of an array, null if there is no array.
+pub(crate) fn place_at(array: *mut Status, index: usize) -> *mut Status {
+    if array.is_null() { array } else { array.wrapping_add(index) }
+}
+
 /// As [`put`], if there is something.
 ///
 /// # Safety
@@ -51,14 +90,11 @@ pub(crate) unsafe fn put_opt(place: *mut Status, found: Option<&Found>) {
 /// # Safety
 /// `array` is MPI_STATUSES_IGNORE (null) or has more than `index` elements.
 pub(crate) unsafe fn put_at(array: *mut Status, index: usize, found: &Found, code: c_int) {
-    if array.is_null() {
-        return;
-    }
+    let place = place_at(array, index);
     // SAFETY: the caller vouches for the element.
     unsafe {
-        let place = array.add(index);
         put(place, found);
-        (*place).MPI_ERROR = code;
+        put_error(place, code);
     }
 }
 

@@ -32,7 +32,8 @@ static void flushes(MPI_Comm comm, int tag, int (*iflush)(MPI_Request *), int (*
     OK(iflush(&request));
     OK(iflush(&second));
     OK(MPI_Test(&request, &flag, MPI_STATUS_IGNORE));
-    CHECK(!flag || size == 1);
+    /* Intel MPI's flush does not wait. */
+    CHECK(!flag || size == 1 || !ours());
     OK(MPI_Barrier(MPI_COMM_WORLD));
     receive(comm, tag);
     if (!flag)

@@ -175,7 +175,7 @@ pub(super) fn tell(context: u32, to: u32, tag: c_int, bytes: &[u8]) -> Result<()
     // The request owns the bytes and goes when they are gone.
     let raw = e.start_send(None, route, tag, payload, MPI_COMM_WORLD, Mode::Standard, false)?;
     drop(e);
-    wait::free(raw)
+    wait::free(raw).map(|_| ())
 }
 
 /// Receives what the process `from` of the job told.

@@ -10,6 +10,7 @@
 //! `detached` (freed by the user while active, or internal) requests leave the table by
 //! themselves when they complete.
 
+pub mod grequest;
 mod pair;
 pub mod persistent;
 pub mod wait;
@@ -85,6 +86,8 @@ pub enum Role {
         /// The receive.
         recv: usize,
     },
+    /// An operation of the user's own.
+    General(grequest::Functions),
 }
 
 /// One operation.

@@ -1,6 +1,7 @@
 //! Waiting for and testing requests, in all forms (MPI-5.0 sections 3.7.3 and 3.7.5). The shim
 //! turns null handles into empty slots and writes statuses; here a handle is `0` when null.
 
+use super::grequest::Functions;
 use super::{Role, State};
 use crate::progress::{self, wait_for};
 use crate::status::{Call, Status, Waiting};
@@ -18,10 +19,18 @@ pub struct Outcome {
     pub comm: usize,
     /// Whether the handle is gone (false: persistent, now inactive).
     pub freed: bool,
+    /// Of a generalized request: its functions, of which the first and the second are to be called.
+    pub general: Option<Box<Functions>>,
 }
 
 impl Outcome {
-    const NOTHING: Self = Self { status: Status::EMPTY, error: None, comm: 0, freed: false };
+    const NOTHING: Self = Self { status: Status::EMPTY, error: None, comm: 0, freed: false, general: None };
+
+    /// Whether the request was null or inactive: the status is the empty one, its error included.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.comm == 0 && !self.freed
+    }
 }
 
 /// Whether `raw` is the null request.
@@ -50,8 +59,13 @@ impl Engine {
             State::Active => Ok(None),
             State::Inactive => Ok(Some(Outcome::NOTHING)),
             State::Complete => {
-                let mut outcome =
-                    Outcome { status: request.status, error: request.error.take(), comm: request.comm, freed: true };
+                let mut outcome = Outcome {
+                    status: request.status,
+                    error: request.error.take(),
+                    comm: request.comm,
+                    freed: true,
+                    general: request.functions().map(Box::new),
+                };
                 if request.recipe.is_some() {
                     request.state = State::Inactive;
                     outcome.freed = false;
@@ -231,27 +245,46 @@ pub fn test_some(raws: &[usize]) -> Result<Some_> {
     progress::poll(|e| look_for_some(e, raws).map(|(active, found)| active.then_some(found)))
 }
 
+/// What a look at a complete request shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// Its status.
+    pub status: Status,
+    /// Whether the request is null or inactive: the status is the empty one, its error included.
+    pub idle: bool,
+    /// Of a generalized request: its functions, of which the first is to be called.
+    pub general: Option<Functions>,
+}
+
+impl Seen {
+    const NOTHING: Self = Self { status: Status::EMPTY, idle: true, general: None };
+}
+
 /// The status of `raw` if it is complete, without using it up (MPI_Request_get_status).
-pub fn get_status(raw: usize) -> Result<Option<Status>> {
+pub fn get_status(raw: usize) -> Result<Option<Seen>> {
     if is_null(raw) {
-        return Ok(Some(Status::EMPTY));
+        return Ok(Some(Seen::NOTHING));
     }
     progress::poll(|e| e.status_now(raw))
 }
 
 impl Engine {
     /// The status of `raw` if it is complete, null or inactive.
-    fn status_now(&mut self, raw: usize) -> Result<Option<Status>> {
+    fn status_now(&mut self, raw: usize) -> Result<Option<Seen>> {
         Ok(match self.readiness(raw)? {
             Readiness::Pending => None,
-            Readiness::Idle => Some(Status::EMPTY),
-            Readiness::Ready => Some(self.requests.get(raw).map_or(Status::EMPTY, |r| r.status)),
+            Readiness::Idle => Some(Seen::NOTHING),
+            Readiness::Ready => self.requests.get(raw).map(|request| Seen {
+                status: request.status,
+                idle: false,
+                general: request.functions(),
+            }),
         })
     }
 }
 
 /// The statuses of all if all are complete; nothing is used up (MPI_Request_get_status_all).
-pub fn get_status_all(raws: &[usize]) -> Result<Option<Vec<Status>>> {
+pub fn get_status_all(raws: &[usize]) -> Result<Option<Vec<Seen>>> {
     progress::poll(|e| raws.iter().map(|&raw| e.status_now(raw)).collect())
 }
 
@@ -261,7 +294,7 @@ pub enum AnyStatus {
     /// No request is active: MPI_UNDEFINED.
     NoneActive,
     /// This one is complete.
-    Index(usize, Status),
+    Index(usize, Seen),
 }
 
 /// One that is complete, which stays as it is (MPI_Request_get_status_any).
@@ -269,15 +302,15 @@ pub fn get_status_any(raws: &[usize]) -> Result<Option<AnyStatus>> {
     progress::poll(|e| {
         let states = raws.iter().map(|&raw| e.readiness(raw)).collect::<Result<Vec<_>>>()?;
         if let Some(index) = states.iter().position(|state| *state == Readiness::Ready) {
-            let status = e.status_now(raws[index])?.unwrap_or(Status::EMPTY);
-            return Ok(Some(AnyStatus::Index(index, status)));
+            let seen = e.status_now(raws[index])?.unwrap_or(Seen::NOTHING);
+            return Ok(Some(AnyStatus::Index(index, seen)));
         }
         Ok(states.iter().all(|state| *state == Readiness::Idle).then_some(AnyStatus::NoneActive))
     })
 }
 
 /// Those that are complete, which stay as they are (MPI_Request_get_status_some); none if no request is active.
-pub fn get_status_some(raws: &[usize]) -> Result<Option<Vec<(usize, Status)>>> {
+pub fn get_status_some(raws: &[usize]) -> Result<Option<Vec<(usize, Seen)>>> {
     let found = progress::poll(|e| {
         let states = raws.iter().map(|&raw| e.readiness(raw)).collect::<Result<Vec<_>>>()?;
         if states.iter().all(|state| *state == Readiness::Idle) {
@@ -285,44 +318,46 @@ pub fn get_status_some(raws: &[usize]) -> Result<Option<Vec<(usize, Status)>>> {
         }
         let mut found = Vec::new();
         for (index, _) in states.iter().enumerate().filter(|(_, state)| **state == Readiness::Ready) {
-            found.push((index, e.status_now(raws[index])?.unwrap_or(Status::EMPTY)));
+            found.push((index, e.status_now(raws[index])?.unwrap_or(Seen::NOTHING)));
         }
         Ok((!found.is_empty()).then_some(Some(found)))
     })?;
     Ok(found.unwrap_or_else(|| Some(Vec::new())))
 }
 
-/// Gives the handle up; the operation goes on to its end (MPI_Request_free).
-pub fn free(raw: usize) -> Result<()> {
+/// Gives the handle up; the operation goes on to its end (MPI_Request_free). Of a generalized request that
+/// is complete, its functions: the one that frees is to be called now.
+pub fn free(raw: usize) -> Result<Option<Functions>> {
     with(|e| {
         if raw == e.sent {
-            return Ok(());
+            return Ok(None);
         }
         e.settle_pair(raw);
         let Some(request) = e.requests.get_mut(raw) else { return Err(e.bad_request(raw)) };
         if let (State::Active, &Role::Pair { send, recv }) = (request.state, &request.role) {
             e.requests.remove(raw);
             e.detach_pair(send, recv);
-            return Ok(());
+            return Ok(None);
         }
         request.recipe = None;
         if request.state == State::Active {
             request.detached = true;
-        } else {
-            e.requests.remove(raw);
+            return Ok(None);
         }
-        Ok(())
+        Ok(e.requests.remove(raw).and_then(|request| request.functions()))
     })
 }
 
 /// Asks to cancel (MPI_Cancel): a receive that no message has matched ends as cancelled; anything
-/// else goes on to its normal end, which the standard allows.
-pub fn cancel(raw: usize) -> Result<()> {
+/// else goes on to its normal end, which the standard allows. Of a generalized request, its functions, of which
+/// the one that cancels is to be called, and whether the request is complete.
+pub fn cancel(raw: usize) -> Result<Option<(Functions, bool)>> {
     with(|e| {
         let Some(request) = e.requests.get(raw) else { return Err(e.bad_request(raw)) };
         let context = match (&request.state, &request.role) {
             (State::Active, Role::Recv(recv)) if !recv.matched => recv.context,
-            _ => return Ok(()),
+            (state, Role::General(functions)) => return Ok(Some((*functions, *state == State::Complete))),
+            _ => return Ok(None),
         };
         if e.contexts.withdraw(context, raw)
             && let Some(request) = e.requests.get_mut(raw)
@@ -330,6 +365,6 @@ pub fn cancel(raw: usize) -> Result<()> {
             request.status = Status { cancelled: true, ..Status::EMPTY };
             e.complete_request(raw);
         }
-        Ok(())
+        Ok(None)
     })
 }

@@ -37,6 +37,10 @@ impl State {
 struct Result_(Arc<State>);
 
 impl Pending for Result_ {
+    fn is_the_programs(&self) -> bool {
+        true
+    }
+
     fn give(&self, object: Option<Py<PyAny>>) {
         *self.0.result.lock().unwrap_or_else(PoisonError::into_inner) = object;
     }
@@ -47,11 +51,25 @@ impl Pending for Result_ {
     }
 }
 
+/// The state behind what MPI passes. Kept while the program's functions run: another thread may end the
+/// request meanwhile.
+///
+/// # Safety
+/// `extra` is what `Start` gave to MPI, which has not given it back.
+unsafe fn state_of(extra: *mut c_void) -> Arc<State> {
+    let state = extra.cast_const().cast::<State>();
+    // SAFETY: MPI holds a reference (the caller), so that the count can be raised and one more be taken.
+    unsafe {
+        Arc::increment_strong_count(state);
+        Arc::from_raw(state)
+    }
+}
+
 unsafe extern "C" fn query(extra: *mut c_void, status: *mut abi::Status) -> c_int {
     let Some(callback) = Callback::enter() else { return MPI_ERR_INTERN };
     let py = callback.python();
     // SAFETY: MPI passes what `Start` gave it, and a status.
-    let (state, status) = unsafe { (&*extra.cast::<State>(), &mut *status) };
+    let (state, status) = unsafe { (state_of(extra), &mut *status) };
     let mut call = || -> PyResult<()> {
         status.MPI_SOURCE = MPI_ANY_SOURCE;
         status.MPI_TAG = MPI_ANY_TAG;
@@ -62,6 +80,9 @@ unsafe extern "C" fn query(extra: *mut c_void, status: *mut abi::Status) -> c_in
         let error = status.MPI_ERROR;
         *status = object.get().get();
         status.MPI_ERROR = error;
+        if state.cancel.is_none() {
+            mpi!(py, MPI_Status_set_cancelled(status, 0))?;
+        }
         Ok(())
     };
     match call() {
@@ -85,7 +106,7 @@ unsafe extern "C" fn cancel(extra: *mut c_void, complete: c_int) -> c_int {
     let Some(callback) = Callback::enter() else { return MPI_ERR_INTERN };
     let py = callback.python();
     // SAFETY: MPI passes what `Start` gave it.
-    let state = unsafe { &*extra.cast::<State>() };
+    let state = unsafe { state_of(extra) };
     let complete = PyBool::new(py, complete != 0).to_owned().into_any();
     match state.call(py, state.cancel.as_ref(), Some(complete)) {
         Ok(()) => MPI_SUCCESS,

@@ -80,6 +80,12 @@ pub(crate) trait Pending: Send {
     /// The request is complete, and nobody wants the object.
     fn discard(self: Box<Self>) {}
 
+    /// Whether it is an operation of the program's own: MPI uses no memory for it, and asking how it stands
+    /// would call the program.
+    fn is_the_programs(&self) -> bool {
+        false
+    }
+
     /// For an operation of the program's own: its object.
     fn give(&self, _object: Option<Py<PyAny>>) {}
 
@@ -133,6 +139,14 @@ impl Request {
         }
     }
 
+    fn is_the_programs(&self) -> bool {
+        match &*self.owner() {
+            Owner::Object(operation) => operation.is_the_programs(),
+            Owner::Shared(original) => original.get().is_the_programs(),
+            _ => false,
+        }
+    }
+
     /// A new request for an operation that was started.
     pub(crate) fn make(py: Python<'_>, raw: abi::Request, owner: impl Into<Owner>) -> PyResult<Py<Self>> {
         Py::new(py, Self::with(raw, owner.into()))
@@ -175,6 +189,9 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
+        if self.is_the_programs() {
+            return;
+        }
         let owner = self.owner.take();
         orphans::adopt(self.slot.get(), owner);
     }
@@ -264,7 +281,7 @@ impl Request {
             return Ok(());
         }
         let mut raw = self.raw();
-        let over = orphans::is_over(raw);
+        let over = self.is_the_programs() || orphans::is_over(raw);
         mpi_wait!(py, MPI_Request_free(&raw mut raw))?;
         self.slot.set(raw);
         let owner = self.take_owner();

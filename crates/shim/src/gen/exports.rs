@@ -353,8 +353,10 @@ export! { MPI_Test_cancelled PMPI_Test_cancelled (status: *const Status, flag: *
 crate::status::MPI_Test_cancelled(status, flag) }
 
 // grequest
-export_missing! { MPI_Grequest_complete PMPI_Grequest_complete (request: Request) Object::Process }
-export_missing! { MPI_Grequest_start PMPI_Grequest_start (query_fn: Option<MPI_Grequest_query_function>, free_fn: Option<MPI_Grequest_free_function>, cancel_fn: Option<MPI_Grequest_cancel_function>, extra_state: *mut c_void, request: *mut Request) Object::Process }
+export! { MPI_Grequest_complete PMPI_Grequest_complete (request: Request) Object::Process =>
+crate::grequest::MPI_Grequest_complete(request) }
+export! { MPI_Grequest_start PMPI_Grequest_start (query_fn: Option<MPI_Grequest_query_function>, free_fn: Option<MPI_Grequest_free_function>, cancel_fn: Option<MPI_Grequest_cancel_function>, extra_state: *mut c_void, request: *mut Request) Object::Process =>
+crate::grequest::MPI_Grequest_start(query_fn, free_fn, cancel_fn, extra_state, request) }
 
 // buffer.process
 export! { MPI_Buffer_attach PMPI_Buffer_attach (buffer: *mut c_void, size: c_int) Object::Process =>
