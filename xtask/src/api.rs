@@ -45,6 +45,8 @@ pub(crate) struct Function {
     pub(crate) anytime: bool,
     /// Deprecated by the standard.
     pub(crate) deprecated: bool,
+    /// The implementation is told which form was called.
+    pub(crate) form: bool,
 }
 
 /// One constant.
@@ -206,12 +208,14 @@ impl Api {
             large: false,
             anytime: false,
             deprecated: false,
+            form: false,
         };
         for flag in flags.split_whitespace() {
             match flag {
                 "large" => function.large = true,
                 "anytime" => function.anytime = true,
                 "deprecated" => function.deprecated = true,
+                "form" => function.form = true,
                 other => return Err(format!("unknown flag {other}")),
             }
         }

@@ -12,6 +12,15 @@ use mpi_abi::ffi::{
 use mpi_abi::{Aint, Count};
 use std::ffi::c_int;
 
+/// Which form of a function was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `MPI_X`.
+    Plain,
+    /// `MPI_X_c`.
+    Large,
+}
+
 /// A number that is `int` or `MPI_Aint` in the plain form.
 pub(crate) trait ToCount {
     /// The same number.

@@ -3,7 +3,7 @@
 
 use crate::args::{self, Out, null};
 use crate::attr::{self, Object};
-use crate::counts::{CountOut, Counts, Displs};
+use crate::counts::{CountOut, Counts, Displs, Form};
 use engine::datatype::{Envelope, Type};
 use engine::{Error, Result, with};
 use mpi_abi::consts::{
@@ -14,15 +14,14 @@ use mpi_abi::{Aint, Count, Datatype};
 use std::ffi::c_int;
 use std::sync::Arc;
 
-/// Gives the C caller the type that `make` makes of `oldtype`. `large`: by arguments that the plain
-/// form of the function cannot have.
+/// Gives the C caller the type that `make` makes of `oldtype`, which remembers the form of the call.
 ///
 /// # Safety
 /// `newtype` is null or valid for a write.
 unsafe fn derive(
     oldtype: Datatype,
     newtype: *mut Datatype,
-    large: bool,
+    form: Form,
     make: impl FnOnce(&Arc<Type>) -> Result<Type>,
 ) -> Result<()> {
     // SAFETY: the caller's promise.
@@ -30,14 +29,13 @@ unsafe fn derive(
     // Made outside the lock: lists of blocks can be long.
     let of = with(|e| e.types.get(oldtype).cloned())?;
     let made = make(&of)?;
-    let made = if large { made.with_large_arguments() } else { made };
-    newtype.set(with(|e| e.types.insert(made)));
+    newtype.set(with(|e| e.types.insert(by_form(made, form))));
     Ok(())
 }
 
-/// Whether an argument needs the large form of its function.
-fn is_large(values: &[Count]) -> bool {
-    values.iter().any(|v| c_int::try_from(*v).is_err())
+/// A type that remembers the form of the call that made it: what its envelope counts follows from it.
+fn by_form(made: Type, form: Form) -> Type {
+    if form == Form::Large { made.with_large_arguments() } else { made }
 }
 
 fn number(count: Count, what: &str) -> Result<usize> {
@@ -69,9 +67,14 @@ unsafe fn displacements(array: Displs, len: usize) -> Result<Vec<i64>> {
     Ok(unsafe { array.to_vec(len) }.into_iter().map(|at| at as i64).collect())
 }
 
-pub(crate) unsafe fn MPI_Type_contiguous(count: Count, oldtype: Datatype, newtype: *mut Datatype) -> Result<()> {
+pub(crate) unsafe fn MPI_Type_contiguous(
+    count: Count,
+    oldtype: Datatype,
+    newtype: *mut Datatype,
+    form: Form,
+) -> Result<()> {
     // SAFETY: the C caller's word for the address.
-    unsafe { derive(oldtype, newtype, is_large(&[count]), |of| Type::contiguous(count, of)) }
+    unsafe { derive(oldtype, newtype, form, |of| Type::contiguous(count, of)) }
 }
 
 pub(crate) unsafe fn MPI_Type_vector(
@@ -80,10 +83,10 @@ pub(crate) unsafe fn MPI_Type_vector(
     stride: Count,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
-    let large = is_large(&[count, blocklength, stride]);
     // SAFETY: the C caller's word for the address.
-    unsafe { derive(oldtype, newtype, large, |of| Type::vector(count, blocklength, stride, of)) }
+    unsafe { derive(oldtype, newtype, form, |of| Type::vector(count, blocklength, stride, of)) }
 }
 
 pub(crate) unsafe fn MPI_Type_create_hvector(
@@ -92,10 +95,10 @@ pub(crate) unsafe fn MPI_Type_create_hvector(
     stride: Count,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
-    let large = is_large(&[count, blocklength]);
     // SAFETY: the C caller's word for the address.
-    unsafe { derive(oldtype, newtype, large, |of| Type::hvector(count, blocklength, stride, of)) }
+    unsafe { derive(oldtype, newtype, form, |of| Type::hvector(count, blocklength, stride, of)) }
 }
 
 pub(crate) unsafe fn MPI_Type_indexed(
@@ -104,14 +107,14 @@ pub(crate) unsafe fn MPI_Type_indexed(
     array_of_displacements: Counts,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     let n = number(count, "blocks")?;
     // SAFETY: the C caller's word for the arrays and the address.
     unsafe {
         let lens = counts(array_of_blocklengths, n, "array_of_blocklengths")?;
         let at = counts(array_of_displacements, n, "array_of_displacements")?;
-        let large = matches!(array_of_blocklengths, Counts::Large(_));
-        derive(oldtype, newtype, large, |of| Type::indexed(lens, at, of))
+        derive(oldtype, newtype, form, |of| Type::indexed(lens, at, of))
     }
 }
 
@@ -121,14 +124,14 @@ pub(crate) unsafe fn MPI_Type_create_hindexed(
     array_of_displacements: Displs,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     let n = number(count, "blocks")?;
     // SAFETY: the C caller's word for the arrays and the address.
     unsafe {
         let lens = counts(array_of_blocklengths, n, "array_of_blocklengths")?;
         let at = displacements(array_of_displacements, n)?;
-        let large = matches!(array_of_blocklengths, Counts::Large(_));
-        derive(oldtype, newtype, large, |of| Type::hindexed(lens, at, of))
+        derive(oldtype, newtype, form, |of| Type::hindexed(lens, at, of))
     }
 }
 
@@ -138,13 +141,13 @@ pub(crate) unsafe fn MPI_Type_create_indexed_block(
     array_of_displacements: Counts,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     let n = number(count, "blocks")?;
     // SAFETY: the C caller's word for the array and the address.
     unsafe {
         let at = counts(array_of_displacements, n, "array_of_displacements")?;
-        let large = matches!(array_of_displacements, Counts::Large(_));
-        derive(oldtype, newtype, large, |of| Type::indexed_block(blocklength, at, of))
+        derive(oldtype, newtype, form, |of| Type::indexed_block(blocklength, at, of))
     }
 }
 
@@ -154,13 +157,13 @@ pub(crate) unsafe fn MPI_Type_create_hindexed_block(
     array_of_displacements: Displs,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     let n = number(count, "blocks")?;
     // SAFETY: the C caller's word for the array and the address.
     unsafe {
         let at = displacements(array_of_displacements, n)?;
-        let large = matches!(array_of_displacements, Displs::Large(_));
-        derive(oldtype, newtype, large, |of| Type::hindexed_block(blocklength, at, of))
+        derive(oldtype, newtype, form, |of| Type::hindexed_block(blocklength, at, of))
     }
 }
 
@@ -170,6 +173,7 @@ pub(crate) unsafe fn MPI_Type_create_struct(
     array_of_displacements: Displs,
     array_of_types: *const Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     let n = number(count, "blocks")?;
     if array_of_types.is_null() && n > 0 {
@@ -186,9 +190,7 @@ pub(crate) unsafe fn MPI_Type_create_struct(
     };
     let of = with(|e| handles.iter().map(|h| e.types.get(*h).cloned()).collect::<Result<Vec<_>>>())?;
     let made = Type::structure(lens, at, of)?;
-    let large = matches!(array_of_blocklengths, Counts::Large(_));
-    let made = if large { made.with_large_arguments() } else { made };
-    newtype.set(with(|e| e.types.insert(made)));
+    newtype.set(with(|e| e.types.insert(by_form(made, form))));
     Ok(())
 }
 
@@ -197,6 +199,7 @@ fn dimensions(ndims: c_int) -> Result<usize> {
         .map_err(|_| Error::new(MPI_ERR_DIMS, format!("the number of dimensions is {ndims}, and must not be negative")))
 }
 
+#[expect(clippy::too_many_arguments, reason = "the arguments of the C function")]
 pub(crate) unsafe fn MPI_Type_create_subarray(
     ndims: c_int,
     array_of_sizes: Counts,
@@ -205,6 +208,7 @@ pub(crate) unsafe fn MPI_Type_create_subarray(
     order: c_int,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     let n = dimensions(ndims)?;
     // SAFETY: the C caller's word for the arrays and the address.
@@ -212,8 +216,7 @@ pub(crate) unsafe fn MPI_Type_create_subarray(
         let sizes = counts(array_of_sizes, n, "array_of_sizes")?;
         let subsizes = counts(array_of_subsizes, n, "array_of_subsizes")?;
         let starts = counts(array_of_starts, n, "array_of_starts")?;
-        let large = matches!(array_of_sizes, Counts::Large(_));
-        derive(oldtype, newtype, large, |of| Type::subarray(sizes, subsizes, starts, order, of))
+        derive(oldtype, newtype, form, |of| Type::subarray(sizes, subsizes, starts, order, of))
     }
 }
 
@@ -229,6 +232,7 @@ pub(crate) unsafe fn MPI_Type_create_darray(
     order: c_int,
     oldtype: Datatype,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     let n = dimensions(ndims)?;
     // SAFETY: the C caller's word for the arrays and the address.
@@ -238,8 +242,7 @@ pub(crate) unsafe fn MPI_Type_create_darray(
         let dargs = args::array(array_of_dargs, ndims, "array_of_dargs")?;
         let psizes = args::array(array_of_psizes, ndims, "array_of_psizes")?;
         let dims = (0..n).map(|i| [distribs[i], dargs[i], psizes[i]]).collect();
-        let large = matches!(array_of_gsizes, Counts::Large(_));
-        derive(oldtype, newtype, large, |of| Type::darray((size, rank), gsizes, dims, order, of))
+        derive(oldtype, newtype, form, |of| Type::darray((size, rank), gsizes, dims, order, of))
     }
 }
 
@@ -248,9 +251,10 @@ pub(crate) unsafe fn MPI_Type_create_resized(
     lb: Count,
     extent: Count,
     newtype: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
     // SAFETY: the C caller's word for the address.
-    unsafe { derive(oldtype, newtype, false, |of| Type::resized(of, lb, extent)) }
+    unsafe { derive(oldtype, newtype, form, |of| Type::resized(of, lb, extent)) }
 }
 
 pub(crate) unsafe fn MPI_Type_dup(oldtype: Datatype, newtype: *mut Datatype) -> Result<()> {
@@ -347,10 +351,10 @@ pub(crate) unsafe fn MPI_Type_get_true_extent_x(
 
 /// How a type was made, if the form of the asking function can say it: `plain` functions have no
 /// place for large counts.
-fn envelope(datatype: Datatype, plain: bool) -> Result<Envelope> {
+fn envelope(datatype: Datatype, form: Form) -> Result<Envelope> {
     let kind = with(|e| e.types.get(datatype).cloned())?;
     let envelope = kind.envelope()?;
-    if plain && envelope.large_counts > 0 {
+    if form == Form::Plain && envelope.large_counts > 0 {
         let text = format!("{} was made with large counts: ask with the _c form of this function", kind.describe());
         return Err(Error::new(MPI_ERR_TYPE, text));
     }
@@ -364,10 +368,11 @@ pub(crate) unsafe fn MPI_Type_get_envelope(
     num_large_counts: CountOut,
     num_datatypes: CountOut,
     combiner: *mut c_int,
+    form: Form,
 ) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let place = unsafe { Out::new(combiner, "combiner") }?;
-    let found = envelope(datatype, num_integers.is_int())?;
+    let found = envelope(datatype, form)?;
     let pairs = [
         (num_integers, found.integers),
         (num_addresses, found.addresses),
@@ -412,9 +417,9 @@ pub(crate) unsafe fn MPI_Type_get_contents(
     array_of_addresses: *mut Aint,
     array_of_large_counts: *mut Count,
     array_of_datatypes: *mut Datatype,
+    form: Form,
 ) -> Result<()> {
-    let plain = array_of_large_counts.is_null() && max_large_counts == 0;
-    let need = envelope(datatype, plain)?;
+    let need = envelope(datatype, form)?;
     // Asked before handles are made that nobody would free.
     if need.datatypes > 0 && (array_of_datatypes.is_null() || max_datatypes < need.datatypes as Count) {
         let text = format!("array_of_datatypes has room for {max_datatypes} of {} elements", need.datatypes);

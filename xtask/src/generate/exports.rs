@@ -111,6 +111,9 @@ fn one(api: &Api, implemented: &Implemented, form: Form<'_>, text: &mut String) 
             arguments.push(argument(api, param));
         }
     }
+    if function.form {
+        arguments.push(if form.large { "Form::Large" } else { "Form::Plain" }.into());
+    }
     let call = format!("crate::{module}::{}({})", function.name, arguments.join(", "));
     if function.returns.is_some() {
         let _ = writeln!(text, "export_value! {{ {name} P{name} ({params}){} =>\n    {call} }}", returns(api, form)?);

@@ -404,53 +404,53 @@ crate::buffer::MPI_Session_iflush_buffer(session, request) }
 export! { MPI_Type_commit PMPI_Type_commit (datatype: *mut Datatype) Object::Process =>
 crate::datatype::MPI_Type_commit(datatype) }
 export! { MPI_Type_contiguous PMPI_Type_contiguous (count: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_contiguous(crate::counts::count(count), oldtype, newtype) }
+crate::datatype::MPI_Type_contiguous(crate::counts::count(count), oldtype, newtype, Form::Plain) }
 export! { MPI_Type_contiguous_c PMPI_Type_contiguous_c (count: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_contiguous(crate::counts::count(count), oldtype, newtype) }
+crate::datatype::MPI_Type_contiguous(crate::counts::count(count), oldtype, newtype, Form::Large) }
 export! { MPI_Type_create_darray PMPI_Type_create_darray (size: c_int, rank: c_int, ndims: c_int, array_of_gsizes: *const c_int, array_of_distribs: *const c_int, array_of_dargs: *const c_int, array_of_psizes: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_darray(size, rank, ndims, Counts::from(array_of_gsizes), array_of_distribs, array_of_dargs, array_of_psizes, order, oldtype, newtype) }
+crate::datatype::MPI_Type_create_darray(size, rank, ndims, Counts::from(array_of_gsizes), array_of_distribs, array_of_dargs, array_of_psizes, order, oldtype, newtype, Form::Plain) }
 export! { MPI_Type_create_darray_c PMPI_Type_create_darray_c (size: c_int, rank: c_int, ndims: c_int, array_of_gsizes: *const Count, array_of_distribs: *const c_int, array_of_dargs: *const c_int, array_of_psizes: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_darray(size, rank, ndims, Counts::from(array_of_gsizes), array_of_distribs, array_of_dargs, array_of_psizes, order, oldtype, newtype) }
+crate::datatype::MPI_Type_create_darray(size, rank, ndims, Counts::from(array_of_gsizes), array_of_distribs, array_of_dargs, array_of_psizes, order, oldtype, newtype, Form::Large) }
 export! { MPI_Type_create_hindexed PMPI_Type_create_hindexed (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_hindexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_create_hindexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), oldtype, newtype, Form::Plain) }
 export! { MPI_Type_create_hindexed_c PMPI_Type_create_hindexed_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_hindexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_create_hindexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), oldtype, newtype, Form::Large) }
 export! { MPI_Type_create_hindexed_block PMPI_Type_create_hindexed_block (count: c_int, blocklength: c_int, array_of_displacements: *const Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_hindexed_block(crate::counts::count(count), crate::counts::count(blocklength), Displs::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_create_hindexed_block(crate::counts::count(count), crate::counts::count(blocklength), Displs::from(array_of_displacements), oldtype, newtype, Form::Plain) }
 export! { MPI_Type_create_hindexed_block_c PMPI_Type_create_hindexed_block_c (count: Count, blocklength: Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_hindexed_block(crate::counts::count(count), crate::counts::count(blocklength), Displs::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_create_hindexed_block(crate::counts::count(count), crate::counts::count(blocklength), Displs::from(array_of_displacements), oldtype, newtype, Form::Large) }
 export! { MPI_Type_create_hvector PMPI_Type_create_hvector (count: c_int, blocklength: c_int, stride: Aint, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_hvector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
+crate::datatype::MPI_Type_create_hvector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype, Form::Plain) }
 export! { MPI_Type_create_hvector_c PMPI_Type_create_hvector_c (count: Count, blocklength: Count, stride: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_hvector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
+crate::datatype::MPI_Type_create_hvector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype, Form::Large) }
 export! { MPI_Type_create_indexed_block PMPI_Type_create_indexed_block (count: c_int, blocklength: c_int, array_of_displacements: *const c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_indexed_block(crate::counts::count(count), crate::counts::count(blocklength), Counts::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_create_indexed_block(crate::counts::count(count), crate::counts::count(blocklength), Counts::from(array_of_displacements), oldtype, newtype, Form::Plain) }
 export! { MPI_Type_create_indexed_block_c PMPI_Type_create_indexed_block_c (count: Count, blocklength: Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_indexed_block(crate::counts::count(count), crate::counts::count(blocklength), Counts::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_create_indexed_block(crate::counts::count(count), crate::counts::count(blocklength), Counts::from(array_of_displacements), oldtype, newtype, Form::Large) }
 export! { MPI_Type_create_resized PMPI_Type_create_resized (oldtype: Datatype, lb: Aint, extent: Aint, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_resized(oldtype, crate::counts::count(lb), crate::counts::count(extent), newtype) }
+crate::datatype::MPI_Type_create_resized(oldtype, crate::counts::count(lb), crate::counts::count(extent), newtype, Form::Plain) }
 export! { MPI_Type_create_resized_c PMPI_Type_create_resized_c (oldtype: Datatype, lb: Count, extent: Count, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_resized(oldtype, crate::counts::count(lb), crate::counts::count(extent), newtype) }
+crate::datatype::MPI_Type_create_resized(oldtype, crate::counts::count(lb), crate::counts::count(extent), newtype, Form::Large) }
 export! { MPI_Type_create_struct PMPI_Type_create_struct (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const Aint, array_of_types: *const Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_struct(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), array_of_types, newtype) }
+crate::datatype::MPI_Type_create_struct(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), array_of_types, newtype, Form::Plain) }
 export! { MPI_Type_create_struct_c PMPI_Type_create_struct_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, array_of_types: *const Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_struct(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), array_of_types, newtype) }
+crate::datatype::MPI_Type_create_struct(crate::counts::count(count), Counts::from(array_of_blocklengths), Displs::from(array_of_displacements), array_of_types, newtype, Form::Large) }
 export! { MPI_Type_create_subarray PMPI_Type_create_subarray (ndims: c_int, array_of_sizes: *const c_int, array_of_subsizes: *const c_int, array_of_starts: *const c_int, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_subarray(ndims, Counts::from(array_of_sizes), Counts::from(array_of_subsizes), Counts::from(array_of_starts), order, oldtype, newtype) }
+crate::datatype::MPI_Type_create_subarray(ndims, Counts::from(array_of_sizes), Counts::from(array_of_subsizes), Counts::from(array_of_starts), order, oldtype, newtype, Form::Plain) }
 export! { MPI_Type_create_subarray_c PMPI_Type_create_subarray_c (ndims: c_int, array_of_sizes: *const Count, array_of_subsizes: *const Count, array_of_starts: *const Count, order: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_create_subarray(ndims, Counts::from(array_of_sizes), Counts::from(array_of_subsizes), Counts::from(array_of_starts), order, oldtype, newtype) }
+crate::datatype::MPI_Type_create_subarray(ndims, Counts::from(array_of_sizes), Counts::from(array_of_subsizes), Counts::from(array_of_starts), order, oldtype, newtype, Form::Large) }
 export! { MPI_Type_dup PMPI_Type_dup (oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
 crate::datatype::MPI_Type_dup(oldtype, newtype) }
 export! { MPI_Type_free PMPI_Type_free (datatype: *mut Datatype) Object::Process =>
 crate::datatype::MPI_Type_free(datatype) }
 export! { MPI_Type_indexed PMPI_Type_indexed (count: c_int, array_of_blocklengths: *const c_int, array_of_displacements: *const c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_indexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Counts::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_indexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Counts::from(array_of_displacements), oldtype, newtype, Form::Plain) }
 export! { MPI_Type_indexed_c PMPI_Type_indexed_c (count: Count, array_of_blocklengths: *const Count, array_of_displacements: *const Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_indexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Counts::from(array_of_displacements), oldtype, newtype) }
+crate::datatype::MPI_Type_indexed(crate::counts::count(count), Counts::from(array_of_blocklengths), Counts::from(array_of_displacements), oldtype, newtype, Form::Large) }
 export! { MPI_Type_vector PMPI_Type_vector (count: c_int, blocklength: c_int, stride: c_int, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_vector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
+crate::datatype::MPI_Type_vector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype, Form::Plain) }
 export! { MPI_Type_vector_c PMPI_Type_vector_c (count: Count, blocklength: Count, stride: Count, oldtype: Datatype, newtype: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_vector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype) }
+crate::datatype::MPI_Type_vector(crate::counts::count(count), crate::counts::count(blocklength), crate::counts::count(stride), oldtype, newtype, Form::Large) }
 
 // datatype.query
 export! { MPI_Type_create_f90_complex PMPI_Type_create_f90_complex (p: c_int, r: c_int, newtype: *mut Datatype) Object::Process =>
@@ -460,13 +460,13 @@ crate::datatype::MPI_Type_create_f90_integer(r, newtype) }
 export! { MPI_Type_create_f90_real PMPI_Type_create_f90_real (p: c_int, r: c_int, newtype: *mut Datatype) Object::Process =>
 crate::datatype::MPI_Type_create_f90_real(p, r, newtype) }
 export! { MPI_Type_get_contents PMPI_Type_get_contents (datatype: Datatype, max_integers: c_int, max_addresses: c_int, max_datatypes: c_int, array_of_integers: *mut c_int, array_of_addresses: *mut Aint, array_of_datatypes: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_get_contents(datatype, crate::counts::count(max_integers), crate::counts::count(max_addresses), 0, crate::counts::count(max_datatypes), array_of_integers, array_of_addresses, std::ptr::null_mut(), array_of_datatypes) }
+crate::datatype::MPI_Type_get_contents(datatype, crate::counts::count(max_integers), crate::counts::count(max_addresses), 0, crate::counts::count(max_datatypes), array_of_integers, array_of_addresses, std::ptr::null_mut(), array_of_datatypes, Form::Plain) }
 export! { MPI_Type_get_contents_c PMPI_Type_get_contents_c (datatype: Datatype, max_integers: Count, max_addresses: Count, max_large_counts: Count, max_datatypes: Count, array_of_integers: *mut c_int, array_of_addresses: *mut Aint, array_of_large_counts: *mut Count, array_of_datatypes: *mut Datatype) Object::Process =>
-crate::datatype::MPI_Type_get_contents(datatype, crate::counts::count(max_integers), crate::counts::count(max_addresses), crate::counts::count(max_large_counts), crate::counts::count(max_datatypes), array_of_integers, array_of_addresses, array_of_large_counts, array_of_datatypes) }
+crate::datatype::MPI_Type_get_contents(datatype, crate::counts::count(max_integers), crate::counts::count(max_addresses), crate::counts::count(max_large_counts), crate::counts::count(max_datatypes), array_of_integers, array_of_addresses, array_of_large_counts, array_of_datatypes, Form::Large) }
 export! { MPI_Type_get_envelope PMPI_Type_get_envelope (datatype: Datatype, num_integers: *mut c_int, num_addresses: *mut c_int, num_datatypes: *mut c_int, combiner: *mut c_int) Object::Process =>
-crate::datatype::MPI_Type_get_envelope(datatype, CountOut::from(num_integers), CountOut::from(num_addresses), CountOut::none(), CountOut::from(num_datatypes), combiner) }
+crate::datatype::MPI_Type_get_envelope(datatype, CountOut::from(num_integers), CountOut::from(num_addresses), CountOut::none(), CountOut::from(num_datatypes), combiner, Form::Plain) }
 export! { MPI_Type_get_envelope_c PMPI_Type_get_envelope_c (datatype: Datatype, num_integers: *mut Count, num_addresses: *mut Count, num_large_counts: *mut Count, num_datatypes: *mut Count, combiner: *mut c_int) Object::Process =>
-crate::datatype::MPI_Type_get_envelope(datatype, CountOut::from(num_integers), CountOut::from(num_addresses), CountOut::from(num_large_counts), CountOut::from(num_datatypes), combiner) }
+crate::datatype::MPI_Type_get_envelope(datatype, CountOut::from(num_integers), CountOut::from(num_addresses), CountOut::from(num_large_counts), CountOut::from(num_datatypes), combiner, Form::Large) }
 export! { MPI_Type_get_extent PMPI_Type_get_extent (datatype: Datatype, lb: *mut Aint, extent: *mut Aint) Object::Process =>
 crate::datatype::MPI_Type_get_extent(datatype, CountOut::from(lb), CountOut::from(extent)) }
 export! { MPI_Type_get_extent_c PMPI_Type_get_extent_c (datatype: Datatype, lb: *mut Count, extent: *mut Count) Object::Process =>
