@@ -223,6 +223,7 @@ extern "C" fn at_exit() {
         unsafe { ffi::MPI_Abort(MPI_COMM_WORLD, status) };
     } else if FINALIZE.load(Ordering::Relaxed) {
         crate::comm::irecv::end();
+        crate::buffer::made::end();
         // SAFETY: MPI is active, and this is the thread that ends the interpreter.
         unsafe { ffi::MPI_Finalize() };
     }
@@ -270,6 +271,7 @@ fn Init_thread(py: Python<'_>, required: c_int) -> PyResult<c_int> {
 fn Finalize(py: Python<'_>) -> PyResult<()> {
     if is_active() {
         crate::comm::irecv::end();
+        crate::buffer::made::end();
     }
     mpi_wait!(py, MPI_Finalize())
 }

@@ -2,12 +2,14 @@
 //! and `IN_PLACE`, the buffer protocol, DLPack, the CUDA array interface.
 
 use super::infer::{self, Found};
-use super::{Keep, View, cai, dlpack, numpy, view};
+use super::made::Typed;
+use super::{Keep, View, cai, ctypes, dlpack, numpy, record, view};
 use crate::args::expected;
 use crate::special;
 use mpi_abi::Datatype;
 use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
+use pyo3::types::{PyMemoryView, PyType};
 use std::ffi::c_void;
 use std::ptr;
 
@@ -22,21 +24,24 @@ pub(crate) enum Access {
 pub(crate) enum Element {
     /// A datatype of MPI.
     Type(Datatype),
-    /// Something else; the text is the format.
-    Other(Box<str>),
-    /// An MPI datatype, but bytes in the other order.
-    Swapped(Box<str>),
+    /// What a dtype of NumPy says: fields, text, another byte order.
+    Dtype(Py<PyAny>),
+    /// A structure or union of ctypes.
+    Ctypes(Py<PyType>),
+    /// A format that is no datatype of MPI, and the size of an element.
+    Format(Box<str>, isize),
     /// There are no elements (`None`, `BOTTOM`, `IN_PLACE`).
     None,
 }
 
 impl Element {
     /// The datatype, or the error that says what to do instead.
-    pub(crate) fn datatype(&self) -> PyResult<Datatype> {
+    pub(crate) fn typed(&self, py: Python<'_>) -> PyResult<Typed> {
         match self {
-            Self::Type(datatype) => Ok(*datatype),
-            Self::Other(format) => Err(infer::unknown(format)),
-            Self::Swapped(format) => Err(infer::swapped(format)),
+            Self::Type(datatype) => Ok((*datatype).into()),
+            Self::Dtype(dtype) => record::of_dtype(dtype.bind(py)),
+            Self::Ctypes(class) => ctypes::of_class(class.bind(py)),
+            Self::Format(format, size) => record::of_format(py, format, *size),
             Self::None => Err(pyo3::exceptions::PyKeyError::new_err(
                 "cannot infer the MPI datatype: there is no memory to look at, say [buffer, count, datatype]",
             )),
@@ -44,12 +49,31 @@ impl Element {
     }
 
     /// From a format of the buffer protocol.
-    pub(crate) fn from_format(format: &[u8], itemsize: isize) -> Self {
-        let text = || String::from_utf8_lossy(format).into_owned().into_boxed_str();
+    pub(super) fn from_format(format: &[u8], itemsize: isize) -> Self {
         match infer::by_format(format, itemsize) {
             Found::Type(datatype) => Self::Type(datatype),
-            Found::Swapped => Self::Swapped(text()),
-            Found::Unknown => Self::Other(text()),
+            _ => Self::Format(String::from_utf8_lossy(format).into(), itemsize),
+        }
+    }
+
+    /// From an export of the buffer protocol. Where the format does not say all, the object is asked.
+    pub(super) fn of_view(object: &Bound<'_, PyAny>, view: &View) -> Self {
+        let (format, itemsize) = (view.format(), view.itemsize());
+        let plain = Self::from_format(format, itemsize);
+        if matches!(plain, Self::Type(_)) && (itemsize == 1 || format != b"B") {
+            return plain;
+        }
+        let mut owner = object.clone();
+        while owner.is_exact_instance_of::<PyMemoryView>() {
+            let Ok(next) = owner.getattr(pyo3::intern!(owner.py(), "obj")) else { return plain };
+            owner = next;
+        }
+        if let Some(class) = ctypes::class_of(&owner) {
+            return Self::Ctypes(class.unbind());
+        }
+        match numpy::dtype_of(&owner) {
+            Some((dtype, size)) if size == itemsize => Self::Dtype(dtype.unbind()),
+            _ => plain,
         }
     }
 }
@@ -109,12 +133,15 @@ fn general(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
         return Ok(Memory::constant(addr));
     }
     if bytes || view::speaks(object) {
-        let view = View::get(object, access).map_err(|error| explain(object, access, error))?;
+        let view = match View::get(object, access) {
+            Ok(view) => view,
+            Err(error) => return refused(object, access, error),
+        };
         return Ok(Memory {
             addr: view.addr(),
             nbytes: view.nbytes(),
             readonly: view.readonly(),
-            element: Element::from_format(view.format(), view.itemsize()),
+            element: Element::of_view(object, &view),
             kind: if view::is_part(object) { Kind::Part } else { Kind::Whole },
             keep: Keep::View(view),
         });
@@ -128,16 +155,32 @@ fn general(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
     Err(expected("a buffer (an array, bytes ...), or a list or tuple with a buffer", object))
 }
 
-/// The error for an object that has the protocol and refuses.
+/// An object has the buffer protocol and refuses: it may have another one, else the error says what to do.
+#[cold]
+fn refused(object: &Bound<'_, PyAny>, access: Access, error: PyErr) -> PyResult<Memory> {
+    // Classes derived from NumPy's: their elements may be dates or fields that the protocol has no format for.
+    if let Some(plain) = numpy::base_view(object)
+        && let Some(memory) = numpy::acquire(&plain, access)
+    {
+        return memory;
+    }
+    for other in [dlpack::acquire, cai::acquire] {
+        if let Ok(Some(memory)) = other(object, access) {
+            return Ok(memory);
+        }
+    }
+    Err(explain(object, access, error))
+}
+
 fn explain(object: &Bound<'_, PyAny>, access: Access, error: PyErr) -> PyErr {
     let py = object.py();
     let plain = error.value(py).to_string();
     let hint = if access == Access::Write && View::get(object, Access::Read).is_ok() {
         "the buffer is read-only, and MPI is to write into it"
     } else if plain.contains("contiguous") {
-        "the buffer is not contiguous: copy it (numpy.ascontiguousarray) or describe it with a datatype"
+        numpy::NOT_CONTIGUOUS
     } else if plain.contains("dtype") {
-        "MPI has no datatype for these elements: send dates as integers (a.view('i8')), or send() the array as an object"
+        "MPI has no datatype for these elements: convert the array (a.astype(float)), or send() it as an object"
     } else {
         return error;
     };

@@ -74,14 +74,17 @@ fn element(typestr: &str) -> PyResult<(Element, isize)> {
         .map_err(|_| PyValueError::new_err(format!("__cuda_array_interface__: no size in typestr '{typestr}'")))?;
     let native = if cfg!(target_endian = "little") { '<' } else { '>' };
     if !(order == native || order == '=' || order == '|') {
-        return Err(infer::swapped(typestr));
+        return Err(PyBufferError::new_err(format!(
+            "__cuda_array_interface__: typestr '{typestr}' has no MPI datatype, its byte order is not this machine's; \
+             convert the array, or send() it as an object"
+        )));
     }
     let element = if kind == 'V' {
         Element::Type(MPI_BYTE)
     } else {
         match infer::by_code(&format!("{kind}{itemsize}")) {
             Some(datatype) => Element::Type(datatype),
-            None => Element::Other(typestr.into()),
+            None => Element::Format(typestr.into(), itemsize),
         }
     };
     Ok((element, itemsize))

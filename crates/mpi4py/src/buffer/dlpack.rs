@@ -179,6 +179,6 @@ fn element(tensor: &Tensor) -> Element {
     let code = format!("{kind}{}", bits / 8);
     match infer::by_code(&code) {
         Some(datatype) => Element::Type(datatype),
-        None => Element::Other(code.into_boxed_str()),
+        None => Element::Format(code.into_boxed_str(), (bits / 8) as isize),
     }
 }

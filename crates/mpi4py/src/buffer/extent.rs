@@ -1,6 +1,7 @@
 //! Sizes of datatypes, and whether a count of them fits into a piece of memory.
 
 use super::acquire::{Kind, Memory};
+use super::made::Typed;
 use crate::call::mpi;
 use mpi_abi::consts::MPI_DATATYPE_NULL;
 use mpi_abi::{Count, Datatype};
@@ -70,13 +71,15 @@ pub(crate) fn elements(py: Python<'_>, memory: &Memory, datatype: Datatype) -> P
 /// `displ` on. For derived datatypes it is only certain when the object owns its memory: of a part
 /// of an array the datatype may well reach into the rest.
 #[inline]
-pub(crate) fn check(py: Python<'_>, memory: &Memory, displ: Count, count: Count, datatype: Datatype) -> PyResult<()> {
+pub(crate) fn check(py: Python<'_>, memory: &Memory, displ: Count, count: Count, typed: &Typed) -> PyResult<()> {
+    let datatype = typed.raw;
     if count <= 0 || datatype == MPI_DATATYPE_NULL {
         return Ok(());
     }
     match memory.kind {
         Kind::Nothing => Err(PyValueError::new_err(format!("message: buffer is None but count is {count}"))),
-        Kind::Whole | Kind::Part if datatype.is_predefined() => {
+        // A datatype that was made for the elements fills them.
+        Kind::Whole | Kind::Part if datatype.is_predefined() || typed.made.is_some() => {
             let extent = extent(py, datatype)?;
             let last = displ.checked_add(count).and_then(|last| last.checked_mul(extent));
             if last.is_none_or(|last| last > memory.nbytes as Count) {

@@ -3,7 +3,7 @@
 
 use mpi_abi::Datatype;
 use mpi_abi::consts as c;
-use pyo3::exceptions::{PyBufferError, PyKeyError, PyTypeError};
+use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 
 /// Type codes for C types by `struct`'s, NumPy's and array interface's names.
@@ -172,27 +172,4 @@ fn unsigned(size: isize) -> Option<Datatype> {
         8 => c::MPI_UINT64_T,
         _ => return None,
     })
-}
-
-/// The error for an array in the other byte order, sent without saying the datatype.
-pub(crate) fn swapped(format: &str) -> PyErr {
-    PyBufferError::new_err(format!(
-        "format '{format}' has a non-native byte order, for which MPI has no datatype; convert the array \
-         (a.astype(a.dtype.newbyteorder('='))) or send its bytes as they are ([a, MPI.BYTE])"
-    ))
-}
-
-/// The error for elements that no datatype fits.
-pub(crate) fn unknown(format: &str) -> PyErr {
-    if format.contains('O') {
-        return PyTypeError::new_err(
-            "an array of Python objects (dtype 'object') has no MPI datatype; use the lower-case methods, which \
-             pickle (comm.send, comm.bcast ...), or convert the array, for instance with a.astype(float)",
-        );
-    }
-    PyTypeError::new_err(format!(
-        "cannot infer an MPI datatype from format '{format}'; say which one ([data, count, datatype]), for \
-         instance [data, MPI.BYTE], make one with mpi4py.util.dtlib.from_numpy_dtype, or send() it as an \
-         object"
-    ))
 }

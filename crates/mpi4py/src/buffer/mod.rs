@@ -8,6 +8,8 @@
 //! | `view` | the buffer protocol |
 //! | `dlpack`, `cai` | DLPack and the CUDA array interface |
 //! | `infer` | format strings -> datatypes, the type codes of `Datatype.fromcode` |
+//! | `record`, `format`, `ctypes` | structured elements -> datatypes: of NumPy, of the protocol, of ctypes |
+//! | `made` | the datatypes that these make: kept, and freed in time |
 //! | `spec` | `data`, `[data, count, type]` ... -> [`Msg`] |
 //! | `vector` | `[data, counts, displs, type]` -> [`MsgV`], `[data, counts, displs, types]` -> [`MsgW`] |
 //! | `extent` | does count times datatype fit into the memory |
@@ -18,11 +20,15 @@
 
 pub(crate) mod acquire;
 mod cai;
+mod ctypes;
 mod dlpack;
 pub(crate) mod extent;
+mod format;
 pub(crate) mod infer;
+pub(crate) mod made;
 pub(crate) mod numpy;
 pub(crate) mod object;
+mod record;
 pub(crate) mod spec;
 pub(crate) mod vector;
 mod view;
@@ -31,6 +37,7 @@ use mpi_abi::{Aint, Count, Datatype};
 use pyo3::prelude::*;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 
 pub(crate) use acquire::{Access, Memory, acquire};
 pub(crate) use view::View;
@@ -45,6 +52,8 @@ pub(crate) enum Keep {
     Object(#[expect(dead_code, reason = "held, not read")] Py<PyAny>),
     /// An export of the buffer protocol.
     View(#[expect(dead_code, reason = "held, not read")] View),
+    /// Memory of elements of a datatype that was made for them.
+    Typed(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Arc<made::Made>)>),
     /// Several messages of one call.
     Pair(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Keep)>),
     /// Arrays of counts, displacements and datatypes, with the memory they describe.

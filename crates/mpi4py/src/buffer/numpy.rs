@@ -8,8 +8,8 @@
 //! Only objects of exactly this class are read so. What is not plain (not contiguous, another byte
 //! order, records) is left to the general way, which knows the errors.
 
+use super::Keep;
 use super::acquire::{Access, Element, Kind, Memory};
-use super::{Keep, infer};
 use mpi_abi::consts as c;
 use mpi_abi::{Count, Datatype};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
@@ -137,6 +137,29 @@ pub(crate) fn direct(object: &Bound<'_, PyAny>, access: Access) -> Option<Direct
     Some(Direct { addr: array.data, count: count as Count, datatype })
 }
 
+/// The text of the error for arrays with gaps.
+pub(super) const NOT_CONTIGUOUS: &str = "the array is not contiguous: MPI.strided(a) stands for it as it lies (with \
+     mpi4py.rc.strided = True it does so by itself); or make a copy (numpy.ascontiguousarray(a))";
+
+/// An array of a class derived from `numpy.ndarray`, as one of that class.
+pub(super) fn base_view<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    if is_array(object) {
+        return None;
+    }
+    let class = NDARRAY.load(Ordering::Relaxed);
+    if class.is_null() || class == UNUSABLE {
+        return None;
+    }
+    // SAFETY: the class `numpy.ndarray`, which is never freed; both objects are alive.
+    let derived = unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
+    if !derived {
+        return None;
+    }
+    // SAFETY: as above.
+    let class = unsafe { Bound::from_borrowed_ptr(object.py(), class.cast()) };
+    object.call_method1(pyo3::intern!(object.py(), "view"), (class,)).ok().filter(|plain| is_array(plain))
+}
+
 /// Reads an object of the class `numpy.ndarray`.
 fn read(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
     // SAFETY: the object's class is exactly numpy.ndarray, whose layout `layout_is_known` has checked;
@@ -144,17 +167,19 @@ fn read(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
     let array = unsafe { &*object.as_ptr().cast::<Array>() };
     // SAFETY: an array always has a descriptor.
     let descr = unsafe { &*array.descr };
-    let Some(&(datatype, size)) = usize::try_from(descr.type_num).ok().and_then(|number| TYPES.get(number)) else {
-        return Ok(None);
+    let native = descr.byteorder == NATIVE || descr.byteorder == IRRELEVANT;
+    let (element, size) = match usize::try_from(descr.type_num).ok().and_then(|number| TYPES.get(number)) {
+        Some(&(datatype, size)) if size != 0 && native => (Element::Type(datatype), size),
+        known => match dtype_of(object) {
+            // Other packages' types that are so many bytes; of what else there may be nothing is known.
+            Some((dtype, size)) if known.is_some() || descr.kind == b'V'.cast_signed() => {
+                (Element::Dtype(dtype.unbind()), size)
+            }
+            _ => return Ok(None),
+        },
     };
-    if size == 0 {
-        return Ok(None);
-    }
     if array.flags & (C_CONTIGUOUS | F_CONTIGUOUS) == 0 {
-        return Err(PyBufferError::new_err(
-            "the array is not contiguous: send a copy (numpy.ascontiguousarray(a)), or describe it with a \
-             datatype (MPI.DOUBLE.Create_vector ...) on the array it is a part of",
-        ));
+        return Err(PyBufferError::new_err(NOT_CONTIGUOUS));
     }
     let readonly = array.flags & WRITEABLE == 0;
     if readonly && access == Access::Write {
@@ -167,11 +192,7 @@ fn read(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
         addr: array.data,
         nbytes: dims.iter().product::<isize>() * size,
         readonly,
-        element: if descr.byteorder == NATIVE || descr.byteorder == IRRELEVANT {
-            Element::Type(datatype)
-        } else {
-            other_order(descr)
-        },
+        element,
         kind: if array.flags & OWNDATA == 0 { Kind::Part } else { Kind::Whole },
         keep: Keep::Object(object.clone().unbind()),
     }))
@@ -180,15 +201,19 @@ fn read(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
 const NATIVE: c_char = b'=' as c_char;
 const IRRELEVANT: c_char = b'|' as c_char;
 
-#[cold]
-fn other_order(descr: &Descr) -> Element {
-    let order = descr.byteorder.to_ne_bytes()[0];
-    let size = TYPES[usize::try_from(descr.type_num).unwrap_or(0)].1;
-    let format = [order, descr.code.to_ne_bytes()[0]];
-    match infer::by_format(&format, size) {
-        infer::Found::Type(datatype) => Element::Type(datatype),
-        _ => Element::Swapped(String::from_utf8_lossy(&format).into_owned().into_boxed_str()),
+/// The dtype of an object of NumPy, also of a class derived from `ndarray`, or of a scalar; and its size.
+pub(super) fn dtype_of<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, isize)> {
+    let py = object.py();
+    let dtype = object.getattr_opt(pyo3::intern!(py, "dtype")).ok()??;
+    if !is_array(object) {
+        let modules = py.import("sys").ok()?.getattr("modules").ok()?.cast_into::<PyDict>().ok()?;
+        let class = modules.get_item("numpy").ok()??.getattr("dtype").ok()?;
+        if !dtype.is_instance(&class).ok()? {
+            return None;
+        }
     }
+    let size = dtype.getattr(pyo3::intern!(py, "itemsize")).ok()?.extract().ok()?;
+    Some((dtype, size))
 }
 
 /// Finds the class once NumPy has been imported. Returns whether it can be used.

@@ -7,6 +7,7 @@
 //! says; a count of `None` is what there is room for. `data` may be `None` (no memory) or `BOTTOM`.
 
 use super::acquire::{Access, Element, Kind, Memory, acquire};
+use super::made::Typed;
 use super::{Keep, Msg, extent, infer, numpy, view};
 use crate::args;
 use crate::datatype::Datatype;
@@ -69,9 +70,9 @@ pub(crate) fn simple(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -
         return listed(object.py(), &items, length, access, blocks);
     }
     let memory = acquire(object, access)?;
-    let datatype = memory.element.datatype()?;
-    let count = per_block(extent::elements(object.py(), &memory, datatype)?, blocks)?;
-    Ok(Msg { addr: memory.addr, count, datatype, keep: memory.keep })
+    let typed = memory.element.typed(object.py())?;
+    let count = per_block(extent::elements(object.py(), &memory, typed.raw)?, blocks)?;
+    Ok(Msg { addr: memory.addr, count, datatype: typed.raw, keep: typed.keep(memory.keep) })
 }
 
 /// The memory in a list: `None` is allowed.
@@ -127,13 +128,13 @@ pub(crate) fn is_datatype(object: &Bound<'_, PyAny>) -> bool {
 }
 
 /// As [`datatype`], where `None` stands for what the data says and nothing else is allowed.
-pub(crate) fn datatype_or(object: Option<&Bound<'_, PyAny>>, element: &Element) -> PyResult<abi::Datatype> {
+pub(crate) fn datatype_or(py: Python<'_>, object: Option<&Bound<'_, PyAny>>, element: &Element) -> PyResult<Typed> {
     match object {
-        Some(object) if !object.is_none() => datatype(object)?.ok_or_else(|| {
+        Some(object) if !object.is_none() => datatype(object)?.map(Typed::from).ok_or_else(|| {
             let name = object.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
             PyTypeError::new_err(format!("message: expecting a Datatype or a type code, not '{name}'"))
         }),
-        _ => element.datatype(),
+        _ => element.typed(py),
     }
 }
 
@@ -179,10 +180,11 @@ fn listed(py: Python<'_>, items: &Items<'_>, length: usize, access: Access, bloc
     };
     let (count, displ) = (number(count)?, number(displ)?.unwrap_or(0));
     let memory = listed_memory(data, access)?;
-    let datatype = match kind {
-        None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE,
-        given => datatype_or(given, &memory.element)?,
+    let typed = match kind {
+        None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE.into(),
+        given => datatype_or(py, given, &memory.element)?,
     };
+    let datatype = typed.raw;
     let mut addr = memory.addr;
     if displ != 0 {
         addr = place(py, &memory, displ, datatype)?;
@@ -190,7 +192,7 @@ fn listed(py: Python<'_>, items: &Items<'_>, length: usize, access: Access, bloc
     let count = match count {
         Some(count) if count < 0 => return Err(PyValueError::new_err(format!("message: negative count {count}"))),
         Some(count) => {
-            extent::check(py, &memory, displ, count.saturating_mul(Count::from(blocks.max(1))), datatype)?;
+            extent::check(py, &memory, displ, count.saturating_mul(Count::from(blocks.max(1))), &typed)?;
             count
         }
         None => {
@@ -200,7 +202,7 @@ fn listed(py: Python<'_>, items: &Items<'_>, length: usize, access: Access, bloc
             per_block(extent::elements(py, &memory, datatype)? - displ, blocks)?
         }
     };
-    Ok(Msg { addr, count, datatype, keep: memory.keep })
+    Ok(Msg { addr, count, datatype, keep: typed.keep(memory.keep) })
 }
 
 /// `(count, displ)` in place of a count.

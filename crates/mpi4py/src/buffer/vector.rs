@@ -10,6 +10,7 @@
 //! one datatype for each rank and displacements in bytes.
 
 use super::acquire::{Access, Kind, Memory, acquire};
+use super::made::Typed;
 use super::{MsgV, MsgW, extent, spec};
 use crate::args;
 use crate::datatype::Datatype;
@@ -27,8 +28,8 @@ pub(crate) fn vector(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -
     let blocks = usize::try_from(blocks).unwrap_or(0);
     let Some((items, length)) = spec::items(object)? else {
         let memory = acquire(object, access)?;
-        let datatype = memory.element.datatype()?;
-        return build(py, memory, None, None, datatype, blocks);
+        let typed = memory.element.typed(py)?;
+        return build(py, memory, None, None, typed, blocks);
     };
     let [data, second, third, fourth] = items.each_ref().map(Option::as_ref);
     let (mut counts, mut displs, datatype) = match length {
@@ -45,11 +46,11 @@ pub(crate) fn vector(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -
         (counts, displs) = (Some(first), Some(second));
     }
     let memory = spec::listed_memory(data, access)?;
-    let datatype = match datatype {
-        None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE,
-        given => spec::datatype_or(given, &memory.element)?,
+    let typed = match datatype {
+        None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE.into(),
+        given => spec::datatype_or(py, given, &memory.element)?,
     };
-    build(py, memory, counts, displs, datatype, blocks)
+    build(py, memory, counts, displs, typed, blocks)
 }
 
 fn build(
@@ -57,9 +58,10 @@ fn build(
     memory: Memory,
     counts: Option<&Bound<'_, PyAny>>,
     displs: Option<&Bound<'_, PyAny>>,
-    datatype: abi::Datatype,
+    typed: Typed,
     blocks: usize,
 ) -> PyResult<MsgV> {
+    let datatype = typed.raw;
     let counts: Vec<Count> = match counts.filter(|counts| !counts.is_none()) {
         None => {
             if datatype == abi::consts::MPI_DATATYPE_NULL {
@@ -76,8 +78,8 @@ fn build(
             .map(|displ| Aint::try_from(displ).map_err(PyErr::from))
             .collect::<PyResult<_>>()?,
     };
-    check(py, &memory, &counts, &displs, datatype)?;
-    Ok(MsgV { addr: memory.addr, counts, displs, datatype, keep: memory.keep })
+    check(py, &memory, &counts, &displs, &typed)?;
+    Ok(MsgV { addr: memory.addr, counts, displs, datatype, keep: typed.keep(memory.keep) })
 }
 
 /// One number for each block: a sequence, or one integer from which `from_one` makes them.
@@ -122,7 +124,7 @@ fn one_after_another(counts: &[Count]) -> PyResult<Vec<Aint>> {
     Ok(displs)
 }
 
-fn check(py: Python<'_>, memory: &Memory, counts: &[Count], displs: &[Aint], datatype: abi::Datatype) -> PyResult<()> {
+fn check(py: Python<'_>, memory: &Memory, counts: &[Count], displs: &[Aint], typed: &Typed) -> PyResult<()> {
     for (rank, (&count, &displ)) in counts.iter().zip(displs).enumerate() {
         if count < 0 {
             return Err(PyValueError::new_err(format!("message: negative count {count} for rank {rank}")));
@@ -130,10 +132,10 @@ fn check(py: Python<'_>, memory: &Memory, counts: &[Count], displs: &[Aint], dat
         if count == 0 {
             continue;
         }
-        if displ < 0 && memory.kind == Kind::Whole && datatype.is_predefined() {
+        if displ < 0 && memory.kind == Kind::Whole && (typed.made.is_some() || typed.raw.is_predefined()) {
             return Err(PyValueError::new_err(format!("message: negative displacement {displ} for rank {rank}")));
         }
-        extent::check(py, memory, displ as Count, count, datatype).map_err(|error| at_rank(py, error, rank))?;
+        extent::check(py, memory, displ as Count, count, typed).map_err(|error| at_rank(py, error, rank))?;
     }
     Ok(())
 }
