@@ -26,9 +26,11 @@ pub mod progress;
 pub(crate) mod protocol;
 pub mod request;
 pub mod session;
+pub mod site;
 pub mod status;
 pub mod topo;
 pub mod user_buf;
+pub mod waiting;
 pub mod world;
 
 pub use error::{Error, Result};
@@ -78,6 +80,12 @@ pub struct Engine {
     pub(crate) progress_count: u64,
     /// Threads of this process that sleep, or are about to.
     pub(crate) sleepers: Sleepers,
+    /// A standard or ready send of fewer bytes is tried without a request.
+    pub(crate) at_once_below: usize,
+    /// Standard sends wait for their receives (`mpiexec --sync-sends`).
+    pub(crate) sync_sends: bool,
+    /// The request that a wait for several has found pending last, for the status page.
+    pub(crate) pending: usize,
 }
 
 impl Engine {
@@ -99,6 +107,9 @@ impl Engine {
             transport: None,
             progress_count: 0,
             sleepers: Sleepers::default(),
+            at_once_below: protocol::AT_ONCE_BELOW,
+            sync_sends: false,
+            pending: 0,
         }
     }
 }

@@ -7,10 +7,10 @@
 //! process a thread that completed something wakes those that sleep (`sleepers`).
 
 use crate::status::Waiting;
+use crate::waiting::Sleeper;
 use crate::{Engine, Error, Result, lock};
 use mpi_abi::consts::{MPI_ERR_OTHER, MPI_ERR_PROC_ABORTED};
 use shm::lock::Guard;
-use shm::page::What;
 use shm::sleep::{self, Nap, Sleepers};
 use shm::sync::{AtomicPtr, Ordering, spin_hint};
 use shm::wait::{Backoff, Policy, Step};
@@ -146,6 +146,7 @@ fn wait_long<T>(
 ) -> Result<T> {
     // Dropped after the engine's lock: `unblock` may wait for Python's lock.
     let mut blocked = Blocked(None);
+    let mut sleeper = Sleeper::default();
     let outcome = loop {
         if backoff.looks() >= BLOCK_AFTER {
             blocked.enter();
@@ -174,7 +175,7 @@ fn wait_long<T>(
             }
             Step::Sleep => {
                 blocked.enter();
-                match sleep(guard, what, ready) {
+                match sleep(guard, what, &mut sleeper, ready) {
                     Nap::Found(Last::Ready(value)) => {
                         guard = lock();
                         break Ok(value);
@@ -185,6 +186,7 @@ fn wait_long<T>(
                             guard = lock();
                             break Err(error);
                         }
+                        sleeper.has_lasted();
                     }
                 }
                 guard = lock();
@@ -200,6 +202,7 @@ fn wait_long<T>(
         }
         step = backoff.step();
     };
+    guard.wait_is_over(&sleeper);
     drop(guard);
     drop(blocked);
     outcome
@@ -220,21 +223,40 @@ enum Last<T> {
     Failed,
 }
 
-fn sleep<T>(e: Guard<'static, Engine>, what: Waiting, ready: &mut dyn FnMut(&mut Engine) -> Option<T>) -> Nap<Last<T>> {
+fn sleep<T>(
+    e: Guard<'static, Engine>,
+    what: Waiting,
+    sleeper: &mut Sleeper,
+    ready: &mut dyn FnMut(&mut Engine) -> Option<T>,
+) -> Nap<Last<T>> {
     let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Woken };
     let page = segment.rank_page(e.me);
-    sleep::nap(e, page, NAP, |e| {
-        let Waiting { call, peer, tag, context, next: _ } = what;
-        page.say_what(What { call: call as u32, peer, tag, context, progress: e.progress_count });
+    let mut wait = std::mem::take(&mut sleeper.wait);
+    let end = sleep::nap(e, page, NAP, &mut wait, |e| {
         let moved = e.progress();
         if let Some(value) = ready(e) {
             Some(Last::Ready(value))
         } else if moved {
             Some(Last::Moved)
+        } else if segment.header().failed.load(Ordering::Relaxed) != 0 {
+            Some(Last::Failed)
         } else {
-            (segment.header().failed.load(Ordering::Relaxed) != 0).then_some(Last::Failed)
+            let (what, story) = sleeper.says(e, what);
+            page.say_what(what, story.as_ref());
+            None
         }
-    })
+    });
+    sleeper.wait = wait;
+    end
+}
+
+impl Engine {
+    /// A wait that may have slept is over.
+    fn wait_is_over(&mut self, sleeper: &Sleeper) {
+        if let Some(world) = &self.world {
+            self.sleepers.over(world.segment.rank_page(self.me), &sleeper.wait);
+        }
+    }
 }
 
 /// Under mpiexec: waits so long that a failure elsewhere, of which ours is only the consequence, is

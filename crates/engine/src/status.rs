@@ -1,8 +1,12 @@
-//! What a completed operation reports (MPI-5.0 section 3.2.5), and the names of the calls that a
-//! rank can wait in, for its status page.
+//! What a completed operation reports (MPI-5.0 section 3.2.5), and what a wait is about, for the rank's
+//! status page.
 
 use mpi_abi::consts::{MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_PROC_NULL, MPI_SUCCESS};
 use std::ffi::c_int;
+
+pub use shm::calls::Call;
+
+const _: () = assert!(shm::calls::ANY_TAG == MPI_ANY_TAG, "status pages hold tags as they are");
 
 /// The engine's form of `MPI_Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,91 +32,6 @@ impl Status {
     pub const PROC_NULL: Self = Self { source: MPI_PROC_NULL, ..Self::EMPTY };
 }
 
-/// A call that can wait. The numbers stand on the status page; mpiexec turns them into names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-#[expect(missing_docs, reason = "the names are MPI's own")]
-pub enum Call {
-    Send = 1,
-    Ssend,
-    Bsend,
-    Rsend,
-    Recv,
-    Sendrecv,
-    Probe,
-    Mprobe,
-    Mrecv,
-    Wait,
-    Waitall,
-    Waitany,
-    Waitsome,
-    Barrier,
-    Bcast,
-    Reduce,
-    Allreduce,
-    Scatter,
-    Scatterv,
-    Gather,
-    Gatherv,
-    Allgather,
-    Allgatherv,
-    Alltoall,
-    Alltoallv,
-    Alltoallw,
-    ReduceScatter,
-    ReduceScatterBlock,
-    Scan,
-    Exscan,
-    CommCreate,
-    BufferDetach,
-    Finalize,
-    Init,
-}
-
-impl Call {
-    /// The name of the call with this number on a status page.
-    pub fn name_of(number: u32) -> &'static str {
-        const NAMES: [&str; 35] = [
-            "no call",
-            "Send",
-            "Ssend",
-            "Bsend",
-            "Rsend",
-            "Recv",
-            "Sendrecv",
-            "Probe",
-            "Mprobe",
-            "Mrecv",
-            "Wait",
-            "Waitall",
-            "Waitany",
-            "Waitsome",
-            "Barrier",
-            "Bcast",
-            "Reduce",
-            "Allreduce",
-            "Scatter",
-            "Scatterv",
-            "Gather",
-            "Gatherv",
-            "Allgather",
-            "Allgatherv",
-            "Alltoall",
-            "Alltoallv",
-            "Alltoallw",
-            "Reduce_scatter",
-            "Reduce_scatter_block",
-            "Scan",
-            "Exscan",
-            "communicator creation",
-            "Buffer_detach",
-            "Finalize",
-            "Init",
-        ];
-        NAMES.get(number as usize).copied().unwrap_or("an unknown call")
-    }
-}
-
 /// What a wait is about: goes to the status page when the rank falls asleep.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting {
@@ -126,17 +45,25 @@ pub struct Waiting {
     pub context: u32,
     /// World rank that has to do something next, -1 = not known: where it runs decides how we wait.
     pub next: i32,
+    /// The request that is waited for, 0 = none, or several.
+    pub raw: usize,
 }
 
 impl Waiting {
     /// A wait of `call` for a message from or to world rank `peer`, -1 = any.
     #[inline]
     pub const fn message(call: Call, peer: i32, tag: c_int, context: u32) -> Self {
-        Self { call, peer, tag, context, next: peer }
+        Self { call, peer, tag, context, next: peer, raw: 0 }
     }
 
     /// A wait of `call` for anybody.
     pub const fn anybody(call: Call) -> Self {
-        Self { call, peer: -1, tag: MPI_ANY_TAG, context: 0, next: -1 }
+        Self { call, peer: -1, tag: MPI_ANY_TAG, context: 0, next: -1, raw: 0 }
+    }
+
+    /// The same, of the request `raw`.
+    #[inline]
+    pub const fn on(self, raw: usize) -> Self {
+        Self { raw, ..self }
     }
 }

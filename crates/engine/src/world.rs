@@ -30,6 +30,8 @@ pub struct World {
     pub placement: Placement,
     /// The thread level that was provided.
     pub thread_level: c_int,
+    /// The one that the user asked for.
+    pub asked_level: c_int,
     /// The thread that initialized MPI.
     pub main_thread: ThreadId,
     /// Seat, lock and lifeline, kept to the end.
@@ -95,7 +97,7 @@ pub fn init(required: c_int) -> Result<c_int> {
         };
         return Err(Error::new(MPI_ERR_OTHER, text));
     }
-    match join() {
+    match join(required) {
         Ok(()) => {
             // SYNC phase: everything above is visible to who sees READY.
             PHASE.store(READY, Ordering::Release);
@@ -108,7 +110,7 @@ pub fn init(required: c_int) -> Result<c_int> {
     }
 }
 
-fn join() -> Result<()> {
+fn join(asked_level: c_int) -> Result<()> {
     // Ctrl-C works also while the ranks of another launcher wait for each other.
     let job = job::join_unless(&mut crate::progress::interrupted).map_err(|e| Error::new(MPI_ERR_OTHER, e.text))?;
     // The mapping and the seat belong to the process: they end with it.
@@ -119,6 +121,10 @@ fn join() -> Result<()> {
     }
     with(|e| {
         e.me = job.rank;
+        if shm::env::is_on(shm::env::SYNC_SENDS) {
+            e.sync_sends = true;
+            e.at_once_below = 0;
+        }
         e.transport = Some(Transport::new(segment, job.rank));
         e.world = Some(World {
             segment,
@@ -126,6 +132,7 @@ fn join() -> Result<()> {
             policy: Policy::for_ranks(job.size),
             placement: Placement::default(),
             thread_level: MPI_THREAD_MULTIPLE,
+            asked_level,
             main_thread: std::thread::current().id(),
             job,
         });

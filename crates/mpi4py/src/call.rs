@@ -15,7 +15,7 @@ use mpi_abi::consts::MPI_SUCCESS;
 use pyo3::ffi as py;
 use pyo3::prelude::*;
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -164,10 +164,11 @@ extern "C" fn unblock() {
     }
 }
 
-/// A sleep was interrupted: run Python's signal handlers. Non-zero: one of them raised, give up.
-extern "C" fn signals() -> c_int {
+/// Runs `body` with the interpreter on a thread that is inside of a call which may have given it up;
+/// afterwards it is as it was, held if `body` says so. `None` if this thread is in no such call.
+fn while_inside<R>(body: impl FnOnce(Python<'_>) -> (R, bool)) -> Option<R> {
     if !INSIDE.get() {
-        return 0;
+        return None;
     }
     let state = SAVED.replace(ptr::null_mut());
     if !state.is_null() {
@@ -176,13 +177,70 @@ extern "C" fn signals() -> c_int {
     }
     INSIDE.set(false);
     // SAFETY: the interpreter is held: never given up, or taken back above.
-    let raised = unsafe { py::PyErr_CheckSignals() } != 0;
+    let (result, keep) = body(unsafe { Python::assume_attached() });
     INSIDE.set(true);
-    if !raised && !state.is_null() {
+    if !keep && !state.is_null() {
         // SAFETY: held, as above.
         SAVED.set(unsafe { py::PyEval_SaveThread() });
     }
-    c_int::from(raised)
+    Some(result)
+}
+
+/// A sleep was interrupted: run Python's signal handlers. Non-zero: one of them raised, give up.
+extern "C" fn signals() -> c_int {
+    let raised = while_inside(|_| {
+        // SAFETY: the interpreter is held.
+        let raised = unsafe { py::PyErr_CheckSignals() } != 0;
+        (raised, raised)
+    });
+    c_int::from(raised.unwrap_or(false))
+}
+
+/// Asks Python something for the engine's reports, if this thread can.
+fn ask<R>(question: impl FnOnce(Python<'_>) -> Option<R>) -> Option<R> {
+    if crate::init::interpreter_is_gone() {
+        None
+    } else if INSIDE.get() {
+        while_inside(|py| (question(py), false)).flatten()
+    } else if holds_interpreter() {
+        // SAFETY: just asked.
+        question(unsafe { Python::assume_attached() })
+    } else {
+        None
+    }
+}
+
+/// Whether this thread holds the interpreter. The function is not part of the stable ABI: without it, no.
+fn holds_interpreter() -> bool {
+    // SAFETY: the name ends with NUL; RTLD_DEFAULT searches what is loaded.
+    let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"PyGILState_Check".as_ptr()) };
+    if symbol.is_null() {
+        return false;
+    }
+    // SAFETY: Python's function of this name has this type, and may be called by any thread.
+    let check: extern "C" fn() -> c_int = unsafe { std::mem::transmute(symbol) };
+    check() != 0
+}
+
+/// Where the program called MPI: see `OXMPI_Set_site_hooks`.
+extern "C" fn place(text: *mut c_char, room: c_int) -> c_int {
+    let (Some(place), Ok(room)) = (ask(crate::site::place), usize::try_from(room)) else { return 0 };
+    let bytes = &place.as_bytes()[place.len().saturating_sub(room)..];
+    // SAFETY: the engine has `room` bytes there.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), text.cast(), bytes.len()) };
+    c_int::try_from(bytes.len()).unwrap_or(0)
+}
+
+/// How many Python threads there are.
+extern "C" fn threads() -> c_int {
+    ask(crate::site::threads).and_then(|threads| c_int::try_from(threads).ok()).unwrap_or(0)
+}
+
+#[repr(C)]
+struct SiteHooks {
+    version: c_int,
+    place: extern "C" fn(*mut c_char, c_int) -> c_int,
+    threads: extern "C" fn() -> c_int,
 }
 
 #[repr(C)]
@@ -205,6 +263,13 @@ pub(crate) fn install_hooks() {
     // SAFETY: a symbol of this name has this type: the engine documents it; `HOOKS` is static.
     let set: extern "C" fn(*const WaitHooks) -> c_int = unsafe { std::mem::transmute(symbol) };
     HOOKED.store(set(&raw const HOOKS) == 0, Ordering::Relaxed);
+    static SITE: SiteHooks = SiteHooks { version: 1, place, threads };
+    let symbol = find(c"OXMPI_Set_site_hooks");
+    if !symbol.is_null() {
+        // SAFETY: as above.
+        let set: extern "C" fn(*const SiteHooks) -> c_int = unsafe { std::mem::transmute(symbol) };
+        set(&raw const SITE);
+    }
 }
 
 /// An optional function of the engine, or null.

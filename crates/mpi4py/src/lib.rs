@@ -33,6 +33,7 @@ mod op;
 mod pickle;
 mod request;
 mod session;
+mod site;
 mod special;
 mod status;
 mod win;

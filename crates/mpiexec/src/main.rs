@@ -7,6 +7,7 @@
 //! | `start` | shared memory, pipes, one process per rank |
 //! | `supervise` | the one loop: output, input, signals, deaths, time limits |
 //! | `output/`, `stdin` | what ranks print and read |
+//! | `stall` | the report on a job in which no rank can go on |
 //! | `verdict` | which end is a failure, the sentence, the exit status |
 //! | `cleanup`, `guardian` | nothing stays, also when mpiexec itself is killed |
 //!
@@ -19,6 +20,8 @@ mod cleanup;
 mod flags;
 mod guardian;
 mod output;
+mod ranges;
+mod stall;
 mod start;
 mod stdin;
 mod supervise;

@@ -11,12 +11,14 @@
 
 use crate::cleanup;
 use crate::guardian::Guardian;
+use crate::stall;
 use crate::start::Job;
 use crate::verdict::{self, Verdict};
 use shm::liveness::{self, Failure, How};
 use shm::os::io::{self, Poll};
 use shm::os::process::{self, Exit, Trouble};
 use shm::page::Seat;
+use shm::stall::{Stall, Watch};
 use shm::sync::Ordering;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -33,6 +35,9 @@ const SAME_SIGNAL: Duration = Duration::from_millis(200);
 /// How often to look at the shared memory for a failure that no process's end tells (a rank behind a
 /// shell that goes on).
 const HEARTBEAT: Duration = Duration::from_millis(250);
+/// How often to look whether any rank can go on, where that is asked for: a rank that sleeps is awake
+/// for a moment every 250 ms, and all of them must be seen asleep at once.
+const WATCH: Duration = Duration::from_millis(100);
 
 /// A job that is being ended.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +60,9 @@ pub(crate) struct Supervisor {
     interrupted: Option<(i32, Instant)>,
     /// The user insists: no more patience with anything.
     insisted: bool,
+    watch: Watch,
+    /// What was suspected last.
+    suspected: Option<Stall>,
 }
 
 impl Supervisor {
@@ -67,6 +75,8 @@ impl Supervisor {
             stop: None,
             interrupted: None,
             insisted: false,
+            watch: Watch::default(),
+            suspected: None,
         }
     }
 
@@ -76,7 +86,7 @@ impl Supervisor {
             self.conclude(Verdict::CannotStart { text: error.text, status: 1 }, false);
         }
         while self.job.ranks.iter().any(|rank| rank.exit.is_none()) {
-            self.turn(HEARTBEAT);
+            self.turn(if self.job.plan.sync_sends { WATCH } else { HEARTBEAT });
             self.heartbeat();
         }
         if self.verdict.is_none()
@@ -317,6 +327,24 @@ impl Supervisor {
             && let Some(failure) = liveness::first_failed(&self.job.segment)
         {
             self.failed(failure, true);
+        }
+        if self.job.plan.sync_sends && self.verdict.is_none() {
+            self.look_for_progress();
+        }
+    }
+
+    /// Ends the job if none of its ranks can ever go on.
+    fn look_for_progress(&mut self) {
+        let (ranks, segment) = (&self.job.ranks, &self.job.segment);
+        let gone = |rank: u32| ranks.get(rank as usize).is_none_or(|rank| rank.exit.is_some());
+        let Some(stall) = self.watch.look(segment, gone) else { return };
+        let stuck = |rank: &u32| stall.ranks.iter().any(|stuck| stuck.rank == *rank);
+        let ended: Vec<u32> = (0..segment.ranks()).filter(|rank| !stuck(rank)).collect();
+        if stall.certain() {
+            self.conclude(Verdict::Stuck(stall::report(&stall, &ended)), true);
+        } else if self.suspected.as_ref() != Some(&stall) {
+            self.job.output.say(&stall::report(&stall, &ended));
+            self.suspected = Some(stall);
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Verdict {
     Interrupted(i32),
     /// `--timeout`.
     TimedOut(f64),
+    /// No rank could go on: the report.
+    Stuck(String),
     /// Nobody reads our output: silence, as with any program in a pipeline.
     ReaderGone,
     /// Our output can not be written.
@@ -54,7 +56,7 @@ impl Verdict {
             Self::Interrupted(signal) => 128 + signal,
             Self::TimedOut(_) => 124,
             Self::ReaderGone => 128 + libc::SIGPIPE,
-            Self::CannotWrite(_) => 1,
+            Self::Stuck(_) | Self::CannotWrite(_) => 1,
             Self::CannotStart { status, .. } => *status,
         }
     }
@@ -84,6 +86,9 @@ impl Verdict {
             Self::Interrupted(signal) => format!("ended by {}", signals::describe(*signal).0),
             Self::TimedOut(seconds) => {
                 format!("--timeout: not finished after {seconds} s; the ranks were ended")
+            }
+            Self::Stuck(report) => {
+                format!("{report}\n  {}", if size == 1 { "the rank was ended" } else { "all ranks were ended" })
             }
             Self::ReaderGone => return None,
             Self::CannotWrite(why) => {

@@ -7,6 +7,7 @@ use engine::Error;
 use engine::errhandler::Object;
 use engine::p2p::probe::{Found, receive_or_probe};
 use engine::progress::{WaitHooks, set_hooks};
+use engine::site::{self, SiteHooks};
 use mpi_abi::consts::{MPI_ERR_ARG, MPI_MESSAGE_NULL};
 use mpi_abi::{Comm, Count, Message, Status};
 use std::ffi::{c_int, c_void};
@@ -22,6 +23,24 @@ unsafe extern "C" fn OXMPI_Set_wait_hooks(hooks: *const WaitHooks) -> c_int {
     match unsafe { hooks.as_ref() } {
         Some(hooks) if hooks.version == 1 => {
             set_hooks(*hooks);
+            0
+        }
+        _ => 1,
+    }
+}
+
+/// Tells how to ask a language layer where it called MPI: see `SiteHooks`. 0 = accepted, 1 = unknown
+/// version or null.
+///
+/// # Safety
+/// `hooks` is null or points to a struct of the version that it says; its functions stay callable
+/// for the rest of the process's life.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn OXMPI_Set_site_hooks(hooks: *const SiteHooks) -> c_int {
+    // SAFETY: the caller vouches for the address.
+    match unsafe { hooks.as_ref() } {
+        Some(hooks) if hooks.version == 1 => {
+            site::set_hooks(*hooks);
             0
         }
         _ => 1,

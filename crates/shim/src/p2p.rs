@@ -8,6 +8,7 @@ use engine::errhandler::Object;
 use engine::p2p::{Mode, probe, recv, send};
 use engine::request::persistent::{self, Recipe};
 use engine::request::wait;
+use engine::status::Call;
 use engine::{Error, Result, with};
 use mpi_abi::consts::{MPI_ERR_BUFFER, MPI_ERR_COUNT, MPI_ERR_REQUEST, MPI_MESSAGE_NO_PROC, MPI_MESSAGE_NULL};
 use mpi_abi::{Comm, Count, Datatype, Message, Request, Status};
@@ -348,7 +349,7 @@ pub(crate) unsafe fn MPI_Mrecv(
 ) -> Result<()> {
     // SAFETY: the C caller's word for the addresses and the buffer, which outlives the wait below.
     let raw = unsafe { start_matched(buf, count, datatype, message) }?;
-    let outcome = wait::wait(raw)?;
+    let outcome = wait::wait_in(Call::Mrecv, raw)?;
     if let Some(error) = outcome.error {
         return Err(blame(Object::Comm(Comm(outcome.comm)), *error));
     }

@@ -27,6 +27,9 @@ pub const OUTER: &str = "OXMPI_OUTER";
 /// Seconds that the ranks of a foreign launcher wait for each other.
 pub const JOIN_TIMEOUT: &str = "OXMPI_JOIN_TIMEOUT";
 
+/// Not empty and not `0`: standard sends wait for their receives (`mpiexec --sync-sends`).
+pub const SYNC_SENDS: &str = "OXMPI_SYNC_SENDS";
+
 /// All of them.
 pub const ALL: &[Var] = &[
     Var { name: RANK, for_users: false, what: "rank of the process, also for shell scripts" },
@@ -40,9 +43,15 @@ pub const ALL: &[Var] = &[
         for_users: true,
         what: "seconds that the ranks of srun or another MPI's mpiexec wait for each other (60)",
     },
+    Var { name: SYNC_SENDS, for_users: true, what: "1: as with `--sync-sends`, also under another launcher" },
 ];
 
 /// The value of a variable, if it is set, not empty and valid UTF-8.
 pub fn get(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether a variable that switches something on says so.
+pub fn is_on(name: &str) -> bool {
+    get(name).is_some_and(|value| value != "0")
 }

@@ -6,6 +6,7 @@
 
 #[cfg(not(loom))]
 pub mod arena;
+pub mod calls;
 pub mod coll;
 pub mod cpus;
 pub mod env;
@@ -24,8 +25,10 @@ pub mod segment;
 #[path = "models/segment.rs"]
 pub mod segment;
 pub mod sleep;
+pub mod stall;
 pub mod sync;
 pub mod wait;
+pub mod waiting;
 
 mod error;
 #[cfg(all(test, loom))]

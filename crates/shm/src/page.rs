@@ -1,7 +1,9 @@
 //! What lies at fixed places in the segment: one [`RankPage`] per rank. A rank writes its own page;
-//! peers read it to wake the rank, the launcher to say what the job is doing.
+//! peers read it to wake the rank, the launcher to say what the job is doing. What a rank that sleeps says
+//! of itself is in [`crate::waiting`].
 
 use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use crate::waiting::{STORY_WORDS, Waiting};
 
 /// The states of a rank's seat, in the order in which they are passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,42 +63,6 @@ pub struct Identity {
     pub(crate) ended_at: AtomicU64,
 }
 
-/// What a rank that is about to sleep waits for; valid while `call` is not 0.
-#[repr(C)]
-#[derive(Default)]
-pub struct Waiting {
-    /// Number of the call (see the engine's `status` module), 0 = not waiting.
-    pub call: AtomicU32,
-    /// World rank that it waits for, -1 = any, -2 = all of the communicator.
-    pub peer: AtomicI32,
-    /// The tag, or `MPI_ANY_TAG`.
-    pub tag: AtomicI32,
-    /// Context of the communicator.
-    pub context: AtomicU32,
-    /// How often this rank went to sleep.
-    pub sleeps: AtomicU64,
-    /// Counts everything that was sent or received: two equal readings = no progress.
-    pub progress: AtomicU64,
-    /// The processor that the rank ran on when it last gave it away, plus 1; 0 = not known. Peers
-    /// read it rarely (`placement`).
-    pub cpu: AtomicU32,
-}
-
-/// The content of [`Waiting`], as one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct What {
-    /// See [`Waiting`], as for the others.
-    pub call: u32,
-    /// World rank.
-    pub peer: i32,
-    /// Tag.
-    pub tag: i32,
-    /// Context.
-    pub context: u32,
-    /// Progress counter.
-    pub progress: u64,
-}
-
 /// The page of one rank.
 #[repr(C, align(64))]
 #[derive(Default)]
@@ -110,8 +76,8 @@ pub struct RankPage {
     pub contacts: Line<AtomicU32>,
     /// Line of what the rank waits for.
     pub waiting: Line<Waiting>,
-    /// Python file and line of the call that waits: UTF-8, zero-terminated, eight bytes a word.
-    pub site: [AtomicU64; 32],
+    /// The [`crate::waiting::Story`] of the call that waits: three lines of UTF-8, zero-terminated, eight bytes a word.
+    pub(crate) story: [AtomicU64; STORY_WORDS],
 }
 
 #[cfg(not(loom))]
@@ -159,62 +125,21 @@ impl RankPage {
         }
     }
 
-    /// Says that a thread is about to sleep. The caller looks once more for work afterwards, and
-    /// only then calls [`crate::os::futex::wait`] on `sleep` with 1.
-    pub fn fall_asleep(&self) {
+    /// Says that a thread is about to sleep; whether the page had said so already. The caller looks once
+    /// more for work afterwards, and only then calls [`crate::os::futex::wait`] on `sleep` with 1.
+    pub fn fall_asleep(&self) -> bool {
         // A swap, as are all changes of the word: loom does not know that a plain store can not come
         // between somebody's swap and the value that it replaced.
-        self.sleep.0.swap(1, Ordering::Relaxed);
+        // SYNC quiet: who sees this 1 sees that the rank is no longer settled from an earlier sleep.
+        let before = self.sleep.0.swap(1, Ordering::Release);
         // SYNC sleep: store-load ordering needs a full fence; see `wake`.
         crate::sync::full_fence();
+        before != 0
     }
 
     /// Says that nobody sleeps any more, or waits for anything.
     pub fn awake(&self) {
         self.sleep.0.swap(0, Ordering::Relaxed);
         self.waiting.0.call.store(0, Ordering::Relaxed);
-    }
-
-    /// Says what the rank, which is about to sleep, waits for.
-    pub fn say_what(&self, what: What) {
-        let waiting = &self.waiting.0;
-        waiting.peer.store(what.peer, Ordering::Relaxed);
-        waiting.tag.store(what.tag, Ordering::Relaxed);
-        waiting.context.store(what.context, Ordering::Relaxed);
-        waiting.progress.store(what.progress, Ordering::Relaxed);
-        waiting.sleeps.store(waiting.sleeps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        // SYNC waiting: the fields above are there for who sees the call.
-        waiting.call.store(what.call, Ordering::Release);
-    }
-
-    /// What the rank waits for, if it sleeps: for reports, since it may change while it is read.
-    pub fn what(&self) -> Option<What> {
-        let waiting = &self.waiting.0;
-        // SYNC waiting: see `say_what`.
-        let call = waiting.call.load(Ordering::Acquire);
-        (call != 0).then(|| What {
-            call,
-            peer: waiting.peer.load(Ordering::Relaxed),
-            tag: waiting.tag.load(Ordering::Relaxed),
-            context: waiting.context.load(Ordering::Relaxed),
-            progress: waiting.progress.load(Ordering::Relaxed),
-        })
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_says_what_its_rank_waits_for_until_it_wakes() {
-        let page = RankPage::default();
-        assert_eq!(page.what(), None);
-        let what = What { call: 3, peer: -1, tag: 7, context: 4, progress: 99 };
-        page.fall_asleep();
-        page.say_what(what);
-        assert_eq!(page.what(), Some(what));
-        page.awake();
-        assert_eq!(page.what(), None);
     }
 }

@@ -105,7 +105,7 @@ impl Area {
     /// A wait in which `rank` has to do something next.
     fn waiting(&self, call: Call, rank: u32) -> Waiting {
         let next = self.worlds[rank as usize].cast_signed();
-        Waiting { call, peer: -2, tag: MPI_ANY_TAG, context: self.context, next }
+        Waiting { call, peer: -2, tag: MPI_ANY_TAG, context: self.context, next, raw: 0 }
     }
 
     /// Waits until my place for `step` is free: a line or, with its `depth`, a chunk.

@@ -27,6 +27,8 @@ pub enum Mode {
     Buffered,
     /// As standard; the user promises that the receive is posted.
     Ready,
+    /// Standard, completing as synchronous: what the user's standard sends are with `--sync-sends`.
+    Held,
 }
 
 /// Where a message goes: contexts and ranks resolved.
@@ -38,6 +40,12 @@ pub(crate) struct Route {
 }
 
 impl Engine {
+    /// The mode in which a send of the user is carried out.
+    #[inline]
+    pub(crate) fn mode_of(&self, mode: Mode) -> Mode {
+        if mode == Mode::Standard && self.sync_sends { Mode::Held } else { mode }
+    }
+
     /// Resolves the destination of a send; none for MPI_PROC_NULL.
     #[inline]
     pub(crate) fn route_send(&self, comm: Comm, dest: c_int, tag: c_int) -> Result<Option<Route>> {

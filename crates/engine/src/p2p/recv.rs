@@ -35,7 +35,7 @@ pub unsafe fn recv(
     }
     let raw = e.start_recv(None, route, tag, payload, comm);
     drop(e);
-    let what = Waiting::message(Call::Recv, route.peer, tag, route.context);
+    let what = Waiting::message(Call::Recv, route.peer, tag, route.context).on(raw);
     let outcome = match wait_for(what, |e| e.take_outcome(raw).transpose()) {
         Ok(outcome) => outcome?,
         Err(error) => {

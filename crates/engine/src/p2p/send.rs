@@ -34,14 +34,15 @@ pub unsafe fn send(
         return Ok(());
     }
     let call = match mode {
-        Mode::Standard => Call::Send,
+        Mode::Standard | Mode::Held => Call::Send,
         Mode::Synchronous => Call::Ssend,
         Mode::Buffered => Call::Bsend,
         Mode::Ready => Call::Rsend,
     };
+    let mode = e.mode_of(mode);
     let raw = e.start_send(None, route, tag, payload, comm, mode, true)?;
     drop(e);
-    let what = Waiting::message(call, route.peer, tag, route.context);
+    let what = Waiting::message(call, route.peer, tag, route.context).on(raw);
     match wait_for(what, |e| e.take_outcome(raw).transpose()) {
         Ok(outcome) => outcome?.error.map_or(Ok(()), |error| Err(*error)),
         Err(error) => {
@@ -74,6 +75,7 @@ pub unsafe fn isend(
         if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(route, tag, &payload)? {
             return Ok(e.sent_request());
         }
+        let mode = e.mode_of(mode);
         e.start_send(None, route, tag, payload, comm, mode, false)
     })
 }
@@ -100,6 +102,7 @@ pub(crate) unsafe fn start_into(
         };
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        let mode = e.mode_of(mode);
         e.start_send(Some(raw), route, tag, payload, comm, mode, false).map(|_| ())
     })
 }
@@ -134,8 +137,8 @@ pub unsafe fn sendrecv(
             return Err(error);
         }
     };
-    let sent = wait::wait(outgoing)?;
-    let got = wait::wait(incoming)?;
+    let sent = wait::wait_in(Call::Sendrecv, outgoing)?;
+    let got = wait::wait_in(Call::Sendrecv, incoming)?;
     match sent.error.or(got.error) {
         Some(error) => Err(*error),
         None => Ok(got.status),
@@ -232,7 +235,10 @@ unsafe fn start_both(
             None => e.requests.insert(Request::complete(Status::PROC_NULL, comm.0)),
         };
         let send = match to {
-            Some(route) => e.start_send(None, route, send_tag, outgoing, comm, Mode::Standard, false)?,
+            Some(route) => {
+                let mode = e.mode_of(Mode::Standard);
+                e.start_send(None, route, send_tag, outgoing, comm, mode, false)?
+            }
             None => e.sent_request(),
         };
         Ok(e.pair_requests(send, recv))
@@ -275,7 +281,8 @@ impl Engine {
             tag,
             sent: 0,
             remote: 0,
-            awaits_fin: mode == Mode::Synchronous,
+            awaits_fin: matches!(mode, Mode::Synchronous | Mode::Held),
+            held: mode == Mode::Held,
             blocking,
             buffered: false,
         };
@@ -302,6 +309,7 @@ impl Engine {
             sent: 0,
             remote: 0,
             awaits_fin: false,
+            held: false,
             blocking: false,
             buffered: true,
         };

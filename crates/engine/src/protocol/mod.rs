@@ -59,6 +59,9 @@ pub(crate) const PART_BYTES: usize = 32 << 10;
 /// So many large data rings per rank; more pairs than that get small ones.
 const LARGE_RINGS: usize = 16;
 
+/// Sends below this size are tried without a request, unless something is to be known of each.
+pub(crate) const AT_ONCE_BELOW: usize = parts::PARTS_MAX + 1;
+
 /// One cell's worth of a protocol's words that could not be sent yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Control {

@@ -1,6 +1,5 @@
 //! Starting messages and streaming large ones.
 
-use super::parts::PARTS_MAX;
 use super::{
     ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, FIRST_PART, OFFER, Outgoing, PART, PART_BYTES, SHARE, SYNCHRONOUS,
     Transport, WRITTEN,
@@ -111,7 +110,7 @@ impl Engine {
     #[inline]
     pub(crate) fn try_send_now(&mut self, route: Route, tag: c_int, payload: &Payload) -> Result<bool> {
         let peer = route.peer.cast_unsigned();
-        if payload.len() > PARTS_MAX || peer == self.me {
+        if payload.len() >= self.at_once_below || peer == self.me {
             return Ok(false);
         }
         self.progress_count += 1;

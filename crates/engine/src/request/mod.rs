@@ -47,6 +47,8 @@ pub struct SendState {
     /// Completes only when the receiver says that it has matched (synchronous mode), or that it
     /// has read the bytes itself.
     pub awaits_fin: bool,
+    /// It does so only because standard sends are to wait for their receives.
+    pub held: bool,
     /// The sender waits in the call, so it can take part in the copying.
     pub blocking: bool,
     /// Has room in an attached buffer (buffered mode).
@@ -123,6 +125,11 @@ impl Request {
             comm,
             recipe: None,
         }
+    }
+
+    /// Whether the engine still works on it.
+    pub fn is_active(&self) -> bool {
+        self.state == State::Active
     }
 
     /// Whether it is a send that must not be left behind at the end of MPI: one that was accepted,

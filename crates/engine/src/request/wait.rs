@@ -113,6 +113,7 @@ impl Engine {
             Some(Role::Recv(r)) => Waiting::message(call, r.source, r.tag, r.context),
             _ => Waiting::anybody(call),
         }
+        .on(raw)
     }
 }
 
@@ -125,10 +126,15 @@ enum Readiness {
 
 /// Waits until `raw` is complete (MPI_Wait).
 pub fn wait(raw: usize) -> Result<Outcome> {
+    wait_in(Call::Wait, raw)
+}
+
+/// The same as a part of another call.
+pub fn wait_in(call: Call, raw: usize) -> Result<Outcome> {
     if is_null(raw) {
         return Ok(Outcome::NOTHING);
     }
-    let what = with(|e| e.waiting_for(raw, Call::Wait));
+    let what = with(|e| e.waiting_for(raw, call));
     wait_for(what, |e| e.take_outcome(raw).transpose())?
 }
 
@@ -145,13 +151,16 @@ pub fn test(raw: usize) -> Result<Option<Outcome>> {
 pub fn wait_all(raws: &[usize], mut each: impl FnMut(usize, Outcome)) -> Result<()> {
     let mut done = 0;
     let first = raws.iter().copied().find(|r| !is_null(*r));
-    let what = with(|e| first.map_or(Waiting::anybody(Call::Waitall), |r| e.waiting_for(r, Call::Waitall)));
+    let what = with(|e| first.map_or(Waiting::anybody(Call::Waitall), |r| e.waiting_for(r, Call::Waitall))).on(0);
     // All handles are looked at before any is used up.
     wait_for(what, |e| {
         while done < raws.len() {
             match e.readiness(raws[done]) {
                 Err(error) => return Some(Err(error)),
-                Ok(Readiness::Pending) => return None,
+                Ok(Readiness::Pending) => {
+                    e.pending = raws[done];
+                    return None;
+                }
                 Ok(_) => done += 1,
             }
         }
@@ -198,7 +207,10 @@ fn look_for_any(e: &mut Engine, raws: &[usize]) -> Result<Option<Any>> {
     for (index, &raw) in raws.iter().enumerate() {
         match e.readiness(raw)? {
             Readiness::Ready => return Ok(Some(Any::Index(index, take(e, raw)?))),
-            Readiness::Pending => active = true,
+            Readiness::Pending => {
+                e.pending = raw;
+                active = true;
+            }
             Readiness::Idle => {}
         }
     }
@@ -224,6 +236,9 @@ fn look_for_some(e: &mut Engine, raws: &[usize]) -> Result<(bool, Vec<(usize, Ou
     let states = raws.iter().map(|&r| e.readiness(r)).collect::<Result<Vec<_>>>()?;
     for (index, state) in states.into_iter().enumerate() {
         active |= state != Readiness::Idle;
+        if state == Readiness::Pending {
+            e.pending = raws[index];
+        }
         if state == Readiness::Ready {
             found.push((index, take(e, raws[index])?));
         }

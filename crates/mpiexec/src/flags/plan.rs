@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) label: bool,
     pub(crate) stdin: StdinTo,
     pub(crate) timeout: Option<Duration>,
+    /// Standard sends wait for their receives, so somebody has to see when nobody can go on.
+    pub(crate) sync_sends: bool,
     /// Notes for the user, one line each.
     pub(crate) notes: Vec<String>,
 }
@@ -80,7 +82,15 @@ pub(crate) fn plan(args: &Args, own: &[(OsString, OsString)], outer: &[String]) 
     if total > 1 && !args.quiet {
         notes.extend(groups.iter().find_map(foreign_library));
     }
-    Ok(Plan { groups, label: args.label, stdin: args.stdin, timeout: args.timeout.map(Duration::from_secs_f64), notes })
+    let sync_sends = groups.iter().any(|group| is_on(group, shm::env::SYNC_SENDS));
+    let timeout = args.timeout.map(Duration::from_secs_f64);
+    Ok(Plan { groups, label: args.label, stdin: args.stdin, timeout, sync_sends, notes })
+}
+
+/// Whether the ranks of a group have this variable, and it switches something on.
+fn is_on(group: &Group, name: &str) -> bool {
+    let value = |entry: &CString| Some(entry.to_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
+    group.program.env.iter().find_map(value).is_some_and(|value| !matches!(value.as_slice(), b"" | b"0"))
 }
 
 fn ignored_flags(args: &Args) -> Vec<String> {
@@ -166,6 +176,9 @@ fn environment(
     // Python output is not held back in a buffer that nobody sees, unless the user decided.
     if !own.iter().any(|(name, _)| name == "PYTHONUNBUFFERED") {
         env.insert("PYTHONUNBUFFERED".into(), "1".into());
+    }
+    if args.sync_sends {
+        env.insert(shm::env::SYNC_SENDS.into(), "1".into());
     }
     for (name, value) in &args.env {
         env.insert(name.into(), value.clone());

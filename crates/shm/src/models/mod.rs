@@ -17,10 +17,11 @@ mod coll;
 mod lock;
 mod ring;
 mod sleep;
+mod stall;
 
 use crate::Segment;
 use crate::lock::Lock;
-use crate::sleep::{Nap, Sleepers, nap};
+use crate::sleep::{Nap, Sleepers, Wait, nap};
 use loom::model::Builder;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,12 +90,12 @@ impl AsMut<Sleepers> for Own {
 
 /// Waits, asleep, as `rank`.
 fn until<T>(segment: &'static Segment, rank: u32, mut look: impl FnMut() -> Option<T>) -> T {
-    let lock = Lock::new(Own(Sleepers::default()));
+    let (lock, mut wait) = (Lock::new(Own(Sleepers::default())), Wait::default());
     loop {
         if let Some(found) = look() {
             return found;
         }
-        if let Nap::Found(found) = nap(lock.lock(), segment.rank_page(rank), Duration::MAX, |_| look()) {
+        if let Nap::Found(found) = nap(lock.lock(), segment.rank_page(rank), Duration::MAX, &mut wait, |_| look()) {
             return found;
         }
     }

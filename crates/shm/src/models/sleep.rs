@@ -4,7 +4,7 @@
 
 use super::{Shared, check};
 use crate::lock::Lock;
-use crate::sleep::{Nap, Sleepers, nap};
+use crate::sleep::{Nap, Sleepers, Wait, nap};
 use crate::sync::{AtomicU32, Ordering};
 use loom::thread;
 use std::sync::Arc;
@@ -68,18 +68,21 @@ impl Job {
     /// The engine's `wait_for`, without the phases before the sleep.
     fn wait_for(&self, bits: u32) {
         let page = self.shared.segment().rank_page(0);
+        let mut wait = Wait::default();
         loop {
             let mut process = self.lock.lock();
             self.progress(&mut process);
             if process.taken & bits == bits {
+                process.sleepers.over(page, &wait);
                 return;
             }
-            let end = nap(process, page, Duration::MAX, |process| {
+            let end = nap(process, page, Duration::MAX, &mut wait, |process| {
                 let moved = self.progress(process);
                 let ready = process.taken & bits == bits;
                 (moved || ready).then_some(ready)
             });
             if end == Nap::Found(true) {
+                self.lock.lock().sleepers.over(page, &wait);
                 return;
             }
         }

@@ -17,6 +17,8 @@ pub struct Stat {
     pub group: Pid,
     /// The session.
     pub session: Pid,
+    /// Its threads.
+    pub threads: u32,
     /// When it began, in clock ticks since boot.
     pub born: u64,
 }
@@ -44,6 +46,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         parent: pid(1)?,
         group: pid(2)?,
         session: pid(3)?,
+        threads: fields.get(17)?.parse().ok()?,
         born: fields.get(19)?.parse().ok()?,
     })
 }
@@ -152,7 +155,7 @@ mod tests {
     fn a_process_name_with_brackets_does_not_confuse() {
         let line = b"42 (a) b (c)) S 7 8 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
         let stat = parse_stat(line).expect("parsed");
-        assert_eq!(stat, Stat { state: b'S', parent: 7, group: 8, session: 9, born: 12345 });
+        assert_eq!(stat, Stat { state: b'S', parent: 7, group: 8, session: 9, threads: 1, born: 12345 });
     }
 
     #[test]
