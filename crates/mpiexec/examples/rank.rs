@@ -3,9 +3,13 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for tests")]
 
+use shm::calls::Call;
 use shm::job::Job;
 use shm::liveness;
+use shm::lock::Lock;
 use shm::page::Seat;
+use shm::sleep::{Nap, Sleepers, Wait, nap};
+use shm::waiting::{About, Story, What};
 use std::process::{Command, exit};
 use std::thread::sleep;
 use std::time::Duration;
@@ -50,6 +54,14 @@ fn main() {
                 }
                 sleep(Duration::from_millis(50));
             }
+        }
+        // Sleeps, as the engine does, in a standard send to rank NUMBER that is held back. SECOND: threads of
+        // the process, 1 if it is not given. With a third number: is woken after so many seconds, and ends.
+        "held" => {
+            set(&job, Seat::Initialized);
+            let seconds = rest.get(2).and_then(|text| text.parse::<f64>().ok());
+            hold(&job, code, if second > 1.0 { second as u32 } else { 1 }, seconds);
+            set(&job, Seat::Finalized);
         }
         "finalize" => {
             set(&job, Seat::Initialized);
@@ -106,6 +118,34 @@ fn main() {
 
 fn set(job: &Job, seat: Seat) {
     job.segment.rank_page(job.rank).set_seat(seat);
+}
+
+/// What lies behind the lock of a process here.
+#[derive(Default)]
+struct Own(Sleepers);
+
+impl AsMut<Sleepers> for Own {
+    fn as_mut(&mut self) -> &mut Sleepers {
+        &mut self.0
+    }
+}
+
+fn hold(job: &Job, peer: i32, threads: u32, seconds: Option<f64>) {
+    let page = job.segment.rank_page(job.rank);
+    let (lock, mut wait) = (Lock::new(Own::default()), Wait::default());
+    let what =
+        What { call: Call::Send as u32, about: About::HeldSend, peer, tag: 7, context: 0, bytes: 80_000, progress: 1 };
+    let story = Story { site: "x.py:12".to_owned(), comm: "MPI_COMM_WORLD".to_owned(), peer: u32::try_from(peer).ok() };
+    let end = seconds.map(|seconds| std::time::Instant::now() + Duration::from_secs_f64(seconds));
+    while end.is_none_or(|end| std::time::Instant::now() < end) {
+        let slept = nap(lock.lock(), page, Duration::from_millis(250), &mut wait, |_| {
+            page.say_what(what, Some(&story));
+            None::<()>
+        });
+        if slept == Nap::Disturbed {
+            page.say_threads(threads);
+        }
+    }
 }
 
 /// Waits until every rank has taken its seat.

@@ -11,5 +11,6 @@ mod input;
 mod join;
 mod output;
 mod real_launchers;
+mod stall;
 mod support;
 mod terminal;
