@@ -33,6 +33,20 @@ fn quota() -> Option<u32> {
     least
 }
 
+/// Bytes of the cache that a core has for itself (the second level); 1 MiB if the system does not tell.
+pub fn inner_cache() -> usize {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index2/size");
+    text.ok().and_then(|text| parse_size(text.trim())).unwrap_or(1 << 20)
+}
+
+fn parse_size(text: &str) -> Option<usize> {
+    let (number, unit) = match text.strip_suffix('K') {
+        Some(number) => (number, 10),
+        None => (text.strip_suffix('M')?, 20),
+    };
+    number.parse::<usize>().ok().filter(|n| (1..1 << 20).contains(n)).map(|n| n << unit)
+}
+
 fn parse_max(text: &str) -> Option<u32> {
     let mut words = text.split_whitespace();
     let quota: u64 = words.next()?.parse().ok()?;
@@ -50,6 +64,14 @@ mod tests {
         assert_eq!(parse_max("400000 100000"), Some(4));
         assert_eq!(parse_max("50000 100000"), Some(1));
         assert_eq!(parse_max("max 100000"), None);
+    }
+
+    #[test]
+    fn sizes_of_caches_are_read() {
+        assert_eq!(parse_size("512K"), Some(512 << 10));
+        assert_eq!(parse_size("2M"), Some(2 << 20));
+        assert_eq!(parse_size("0K"), None);
+        assert_eq!(parse_size("many"), None);
     }
 
     #[test]

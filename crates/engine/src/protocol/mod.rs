@@ -6,9 +6,11 @@
 //! | `send` | starts messages, streams large ones |
 //! | `receive` | takes cells, matches, delivers |
 //! | `parts` | messages of middle size in parts, without an offer |
+//! | `pace` | how to write into a ring, by where the receiver runs |
 //! | `copying` | single copy through the kernel, and when it pays |
 
 pub(crate) mod copying;
+mod pace;
 pub(crate) mod parts;
 mod receive;
 mod send;
@@ -17,12 +19,12 @@ use crate::Engine;
 use crate::{Error, Result};
 use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_NO_MEM};
 use shm::Segment;
-use shm::ring::{self, DataRing, Inbox, LARGE, Receiver, SMALL, Sender, WORDS};
+use shm::ring::{self, DataRing, Inbox, MEDIUM, Receiver, SMALL, Sender, WORDS};
 use std::collections::VecDeque;
 
-/// A whole message in the cell. Inline bytes.
+/// A whole message in the cell. Inline bytes; if they leave the last word free, there: position.
 pub(crate) const EAGER: u8 = 1;
-/// A whole message in a piece of the data ring. Words: piece.
+/// A whole message in a piece of the data ring. Words: piece, position.
 pub(crate) const EAGER_DATA: u8 = 2;
 /// The beginning of a message and the offer of the rest. Words: total, request, address, piece.
 pub(crate) const OFFER: u8 = 3;
@@ -42,6 +44,11 @@ pub(crate) const WRITTEN: u8 = 8;
 pub(crate) const EAGER_PARTS: u8 = 9;
 /// A part of the message that began last. Words: piece, position.
 pub(crate) const EAGER_PART: u8 = 10;
+/// A whole message in the near bytes. Words: offset, length, position.
+pub(crate) const EAGER_NEAR: u8 = 11;
+
+/// So many inline bytes leave the last word of a cell free.
+pub(crate) const INLINE_AND_POSITION: usize = shm::ring::INLINE - 8;
 
 /// Flags of an offer.
 pub(crate) const SYNCHRONOUS: u8 = 1;
@@ -56,8 +63,11 @@ pub(crate) const FIRST_PART: usize = 16 << 10;
 /// Bytes of a part while streaming: small enough that reader and writer overlap inside the L2
 /// cache, large enough that cells and wake-ups do not count (16 to 32 KiB were equal).
 pub(crate) const PART_BYTES: usize = 32 << 10;
-/// So many large data rings per rank; more pairs than that get small ones.
-const LARGE_RINGS: usize = 16;
+/// So many large data rings per rank (2 MiB, as a rule); then so many in all that are at least of middle size;
+/// more pairs than that get small ones. Memory is what speaks against more: 64 ranks that all talk to each other
+/// take 900 MiB at the most.
+const LARGE_RINGS: usize = 4;
+const MEDIUM_RINGS: usize = 16;
 
 /// Sends below this size are tried without a request, unless something is to be known of each.
 pub(crate) const AT_ONCE_BELOW: usize = parts::PARTS_MAX + 1;
@@ -91,6 +101,10 @@ pub(crate) struct Peer {
     busy: bool,
     /// Place in `Transport::incoming`, plus 1; 0 = it has not opened a ring to us.
     ring: u32,
+    /// How to write to its data ring.
+    pace: pace::Pace,
+    /// Cells read from its ring: goes along with small messages to it, so that it need not look.
+    taken: u32,
 }
 
 /// The transport's state of this process.
@@ -103,7 +117,7 @@ pub(crate) struct Transport {
     peers: Vec<Peer>,
     /// Peers with a backlog or streams.
     busy: Vec<u32>,
-    large_rings: usize,
+    data_rings: usize,
     /// Whether the kernel lets us copy from and to other ranks: unknown until the first try.
     pub(crate) single_copy: Option<bool>,
 }
@@ -118,7 +132,7 @@ impl Transport {
             incoming: Vec::new(),
             peers: (0..segment.ranks()).map(|_| Peer::default()).collect(),
             busy: Vec::new(),
-            large_rings: 0,
+            data_rings: 0,
             single_copy: None,
         }
     }
@@ -155,15 +169,36 @@ impl Transport {
     /// The data ring to `peer`, made at first need.
     #[cold]
     fn open_data(&mut self, peer: u32) -> Result<()> {
-        let size = if self.large_rings < LARGE_RINGS { LARGE } else { SMALL };
+        let size = match self.data_rings {
+            0..LARGE_RINGS => ring::large(),
+            LARGE_RINGS..MEDIUM_RINGS => MEDIUM,
+            _ => SMALL,
+        };
         let ring = DataRing::new(self.segment, size)
             .or_else(|_| DataRing::new(self.segment, SMALL))
             .map_err(|e| Error::new(MPI_ERR_NO_MEM, format!("making room for messages to rank {peer}: {e}")))?;
-        if ring.size() == LARGE {
-            self.large_rings += 1;
-        }
+        self.data_rings += 1;
         self.peers[peer as usize].data = Some(ring);
         Ok(())
+    }
+
+    /// Done with the cell that was peeked at in ring `index`, from rank `from`.
+    #[inline]
+    fn advance(&mut self, index: usize, from: u32) {
+        let receiver = &mut self.incoming[index].1;
+        let given_back = receiver.advance();
+        self.peers[from as usize].taken = receiver.position();
+        if given_back {
+            self.segment.rank_page(from).wake();
+        }
+    }
+
+    /// Rank `from` said how many of our cells it has read.
+    #[inline]
+    fn hear(&mut self, from: u32, position: u64) {
+        if let Some(out) = &mut self.peers[from as usize].out {
+            out.hear(position as u32);
+        }
     }
 
     fn set_busy(&mut self, peer: u32) {

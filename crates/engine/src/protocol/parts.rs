@@ -9,14 +9,14 @@ use super::{EAGER_PART, EAGER_PARTS, Transport};
 use crate::p2p::matching::{Body, Unexpected};
 use crate::payload::Payload;
 use crate::{Engine, Result};
-use shm::ring::{Cell, LARGE, Piece};
+use shm::ring::{Cell, MEDIUM, Piece};
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Up to this size a message goes in parts at once: a quarter of a large data ring, so that several find
+/// Up to this size a message goes in parts at once: a quarter of a data ring of middle size, so that several find
 /// room. Beyond it the offer's round trip, 0.3 us, is small beside the copying, and a message that nobody
 /// waits for is better left with its sender. (Measured, ping-pong 64 KiB, parts against offer: 2.3 and 2.6 us.)
-pub(crate) const PARTS_MAX: usize = LARGE / 4;
+pub(crate) const PARTS_MAX: usize = MEDIUM / 4;
 /// Bytes of a part: the receiver begins after the first, so small; each costs a cell and a fence.
 const PART: usize = 16 << 10;
 
@@ -57,7 +57,7 @@ impl Transport {
         let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return Ok(false) };
         let cells = len.div_ceil(PART);
         // A piece may have to skip the ring's end.
-        if data.size() < LARGE || (out.room() as usize) < cells || data.room(out) < len + PART {
+        if data.size() < MEDIUM || (out.room() as usize) < cells || data.room(out) < len + PART {
             return Ok(false);
         }
         let mut at = 0;
@@ -66,7 +66,7 @@ impl Transport {
             let Some(piece) = data.take(out, part) else { return Err(outside()) };
             let address = piece.address(segment).ok_or_else(outside)?;
             // SAFETY: the piece has `part` bytes and is ours until it is published.
-            unsafe { payload.read(at, address.as_ptr(), part) };
+            unsafe { state.pace.write(payload, at, address.as_ptr(), part) };
             let Some(slot) = out.slot() else { return Err(outside()) };
             let first = at == 0;
             slot.header(if first { EAGER_PARTS } else { EAGER_PART }, 0, 0, tag, context);

@@ -2,7 +2,8 @@
 
 use super::send::{accept_words, share_words};
 use super::{
-    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_PART, EAGER_PARTS, FIN, OFFER, PART, SHARE, SYNCHRONOUS, WRITTEN,
+    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FIN, INLINE_AND_POSITION, OFFER, PART,
+    SHARE, SYNCHRONOUS, WRITTEN,
 };
 use crate::Engine;
 use crate::Error;
@@ -36,9 +37,7 @@ impl Engine {
                 moved = true;
                 self.take_cell(from, index, cell);
                 let Some(transport) = self.transport.as_mut() else { return moved };
-                if transport.incoming[index].1.advance() {
-                    transport.segment.rank_page(from).wake();
-                }
+                transport.advance(index, from);
             }
         }
         if moved {
@@ -79,31 +78,36 @@ impl Engine {
         }
         let cell = cell?;
         let fits = cell.context == context && (cell.tag == tag || tag == MPI_ANY_TAG);
-        if !fits || !matches!(cell.kind, EAGER | EAGER_DATA) {
+        if !fits {
             return None;
         }
         let segment = transport.segment;
         let room = payload.len();
-        if whole && room < if cell.kind == EAGER { cell.inline } else { piece_of(cell, 0).len } {
+        let receiver = &mut transport.incoming[ring].1;
+        let (total, bytes, position) = match cell.kind {
+            EAGER => (cell.inline, cell.payload(), position_in(cell)),
+            EAGER_NEAR => {
+                let (at, len) = (cell.word(0) as usize, cell.word(1) as usize);
+                (len, receiver.near(at, len)?, Some(cell.word(2)))
+            }
+            EAGER_DATA => {
+                let piece = piece_of(cell, 0);
+                (piece.len, piece.address(segment)?.as_ptr().cast_const(), Some(cell.word(3)))
+            }
+            _ => return None,
+        };
+        if whole && room < total {
             return None;
         }
-        let total = if cell.kind == EAGER {
-            // SAFETY: the cell's bytes do not change before `advance`.
-            unsafe { payload.write(0, cell.payload(), cell.inline) };
-            cell.inline
-        } else {
-            let piece = piece_of(cell, 0);
-            let address = piece.address(segment)?;
-            // SAFETY: the range was checked, and is ours until given back.
-            unsafe { payload.write(0, address.as_ptr(), piece.len) };
-            let receiver = &transport.incoming[ring].1;
-            receiver.give_back(piece);
-            segment.rank_page(from).wake();
-            piece.len
-        };
-        if transport.incoming[ring].1.advance() {
+        // SAFETY: the range was checked, and does not change before it is given back.
+        unsafe { payload.write(0, bytes, total) };
+        if cell.kind == EAGER_DATA && receiver.give_back(piece_of(cell, 0)) {
             segment.rank_page(from).wake();
         }
+        if let Some(position) = position {
+            transport.hear(from, position);
+        }
+        transport.advance(ring, from);
         self.progress_count += 1;
         let source = self.contexts.source_rank(context, from);
         if total > room {
@@ -115,16 +119,35 @@ impl Engine {
     #[inline]
     fn take_cell(&mut self, from: u32, ring: usize, cell: Cell) {
         match cell.kind {
-            EAGER => match self.contexts.match_message(cell.context, from, cell.tag) {
-                // SAFETY: the cell's bytes do not change before `advance`.
-                Some(raw) => unsafe { self.deliver_whole(raw, from, cell.tag, cell.payload(), cell.inline) },
-                None => {
-                    let words: [u64; WORDS] = std::array::from_fn(|i| cell.word(i));
-                    let body = Body::Small(words, cell.inline);
-                    self.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+            EAGER => {
+                self.hear(from, position_in(cell));
+                match self.contexts.match_message(cell.context, from, cell.tag) {
+                    // SAFETY: the cell's bytes do not change before `advance`.
+                    Some(raw) => unsafe { self.deliver_whole(raw, from, cell.tag, cell.payload(), cell.inline) },
+                    None => {
+                        let words: [u64; WORDS] = std::array::from_fn(|i| cell.word(i));
+                        let body = Body::Small(words, cell.inline);
+                        self.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                    }
                 }
-            },
+            }
+            EAGER_NEAR => {
+                self.hear(from, Some(cell.word(2)));
+                let (at, len) = (cell.word(0) as usize, cell.word(1) as usize);
+                let near = self.transport.as_ref().and_then(|t| t.incoming[ring].1.near(at, len));
+                let Some(bytes) = near else { return };
+                match self.contexts.match_message(cell.context, from, cell.tag) {
+                    // SAFETY: the range was checked; the bytes do not change before `advance`.
+                    Some(raw) => unsafe { self.deliver_whole(raw, from, cell.tag, bytes, len) },
+                    None => {
+                        // SAFETY: as above.
+                        let body = Body::Whole(unsafe { copied(bytes, len) });
+                        self.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                    }
+                }
+            }
             EAGER_DATA => {
+                self.hear(from, Some(cell.word(3)));
                 let piece = piece_of(cell, 0);
                 let matched = self.contexts.match_message(cell.context, from, cell.tag);
                 self.with_piece(from, ring, piece, |e, bytes, len| match matched {
@@ -196,9 +219,17 @@ impl Engine {
         }
         let Some(address) = piece.address(segment) else { return };
         use_it(self, address.as_ptr().cast_const(), piece.len);
-        if let Some(transport) = self.transport.as_ref() {
-            transport.incoming[ring].1.give_back(piece);
+        if let Some(transport) = self.transport.as_mut()
+            && transport.incoming[ring].1.give_back(piece)
+        {
             segment.rank_page(from).wake();
+        }
+    }
+
+    #[inline]
+    fn hear(&mut self, from: u32, position: Option<u64>) {
+        if let (Some(position), Some(transport)) = (position, &mut self.transport) {
+            transport.hear(from, position);
         }
     }
 
@@ -312,6 +343,12 @@ impl Engine {
             unsafe { self.deliver_whole(raw, me, tag, bytes.as_ptr(), bytes.len()) };
         }
     }
+}
+
+/// The position that goes along with a message in a cell, if the message leaves room.
+#[inline]
+fn position_in(cell: Cell) -> Option<u64> {
+    (cell.inline <= INLINE_AND_POSITION).then(|| cell.word(5))
 }
 
 #[inline]

@@ -1,8 +1,8 @@
 //! Starting messages and streaming large ones.
 
 use super::{
-    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, FIRST_PART, OFFER, Outgoing, PART, PART_BYTES, SHARE, SYNCHRONOUS,
-    Transport, WRITTEN,
+    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, EAGER_NEAR, FIRST_PART, INLINE_AND_POSITION, OFFER, Outgoing, PART,
+    PART_BYTES, Peer, SHARE, SYNCHRONOUS, Transport, WRITTEN,
 };
 use crate::p2p::Route;
 use crate::p2p::matching::{Body, Unexpected};
@@ -10,8 +10,29 @@ use crate::payload::Payload;
 use crate::request::{Role, State};
 use crate::{Engine, Error, Result};
 use mpi_abi::consts::MPI_ERR_INTERN;
-use shm::ring::{INLINE, Sender};
+use shm::ring::{INLINE, NEAR_MAX, Sender};
 use std::ffi::c_int;
+
+impl Peer {
+    /// Sends a message through the near bytes, if there is room. The caller wakes the receiver.
+    #[inline]
+    fn try_near(&mut self, context: u32, tag: c_int, payload: &Payload, len: usize) -> bool {
+        let Some(out) = self.out.as_mut() else { return false };
+        if out.slot().is_none() {
+            return false;
+        }
+        let Some(near) = out.near(len) else { return false };
+        // SAFETY: there is room for `len` bytes, ours until the cell is published.
+        unsafe { payload.read(0, near.bytes, len) };
+        let Some(slot) = out.slot() else { return false };
+        slot.header(EAGER_NEAR, 0, 0, tag, context);
+        slot.word(0, u64::from(near.offset));
+        slot.word(1, len as u64);
+        slot.word(2, u64::from(self.taken));
+        slot.publish();
+        true
+    }
+}
 
 impl Transport {
     /// Sends a message that needs no offer, if there is room right now.
@@ -28,28 +49,36 @@ impl Transport {
             slot.header(EAGER, 0, len, tag, context);
             // SAFETY: a cell has room for INLINE bytes, and shared cells are not the user's memory.
             unsafe { payload.read(0, slot.payload(), len) };
+            if len <= INLINE_AND_POSITION {
+                slot.word(5, u64::from(state.taken));
+            }
             slot.publish();
         } else if len > EAGER_MAX {
             return self.try_parts(peer, context, tag, payload);
         } else {
+            if len <= NEAR_MAX && state.try_near(context, tag, payload, len) {
+                segment.rank_page(peer).wake_after_fence();
+                return Ok(true);
+            }
             if state.data.is_none() {
                 self.open_data(peer)?;
             }
             let state = &mut self.peers[peer as usize];
             let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return Ok(false) };
             // The cell first: a piece that was taken can not be given back.
-            if out.slot().is_none() {
+            if out.slot().is_none() || len > data.longest() {
                 return Ok(false);
             }
             let Some(piece) = data.take(out, len) else { return Ok(false) };
             let address = piece.address(segment).ok_or_else(outside)?;
             // SAFETY: the piece has `len` bytes and is ours until it is published.
-            unsafe { payload.read(0, address.as_ptr(), len) };
+            unsafe { state.pace.write(payload, 0, address.as_ptr(), len) };
             let Some(slot) = out.slot() else { return Ok(false) };
             slot.header(EAGER_DATA, 0, 0, tag, context);
             slot.word(0, piece.offset as u64);
             slot.word(1, piece.len as u64);
             slot.word(2, piece.end);
+            slot.word(3, u64::from(state.taken));
             slot.publish();
         }
         segment.rank_page(peer).wake_after_fence();
@@ -68,12 +97,13 @@ impl Transport {
     ) -> Result<Option<usize>> {
         let segment = self.segment;
         let total = payload.len();
-        let first = if total <= EAGER_MAX { total } else { FIRST_PART };
         self.open(peer)?;
-        if self.peers[peer as usize].data.is_none() && first > 0 {
+        if self.peers[peer as usize].data.is_none() && total > 0 {
             self.open_data(peer)?;
         }
         let state = &mut self.peers[peer as usize];
+        let whole = state.data.as_ref().is_none_or(|data| total <= EAGER_MAX.min(data.longest()));
+        let first = if whole { total } else { FIRST_PART };
         let Some(out) = state.out.as_mut() else { return Ok(None) };
         if out.slot().is_none() {
             return Ok(None);
@@ -83,7 +113,7 @@ impl Transport {
             let Some(piece) = state.data.as_mut().and_then(|d| d.take(out, first)) else { return Ok(None) };
             let address = piece.address(segment).ok_or_else(outside)?;
             // SAFETY: the piece has `first` bytes and is ours until it is published.
-            unsafe { payload.read(0, address.as_ptr(), first) };
+            unsafe { state.pace.write(payload, 0, address.as_ptr(), first) };
             (offset, end) = (piece.offset, piece.end);
         }
         let Some(slot) = out.slot() else { return Ok(None) };
@@ -149,8 +179,10 @@ impl Engine {
         let Role::Send(send) = &mut request.role else { return Ok(true) };
         let Some(transport) = self.transport.as_mut() else { return Ok(true) };
         let len = request.payload.len();
-        if len <= EAGER_MAX && !send.awaits_fin {
-            let peer = send.peer;
+        let peer = send.peer;
+        // A small data ring has no room for the longest of these in one piece.
+        let whole = transport.peers[peer as usize].data.as_ref().is_none_or(|data| len <= data.longest());
+        if len <= EAGER_MAX && whole && !send.awaits_fin {
             // The backlog holds this very message when it is tried again.
             let backlog = std::mem::take(&mut transport.peers[peer as usize].backlog);
             let sent = transport.try_eager(peer, send.context, send.tag, &request.payload);
@@ -249,7 +281,7 @@ impl Engine {
                 let Some(piece) = data.take(out, len) else { return moved };
                 let Some(address) = piece.address(segment) else { return moved };
                 // SAFETY: the piece has `len` bytes and is ours until it is published.
-                unsafe { request.payload.read(send.sent, address.as_ptr(), len) };
+                unsafe { state.pace.write(&request.payload, send.sent, address.as_ptr(), len) };
                 let Some(slot) = out.slot() else { return moved };
                 slot.header(PART, 0, 0, 0, 0);
                 slot.word(0, send.remote);

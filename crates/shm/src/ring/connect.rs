@@ -115,28 +115,61 @@ mod tests {
     }
 
     #[test]
+    fn near_bytes_begin_anew_when_the_consumer_is_done_with_all_of_them() {
+        let (_, mut sender, mut receiver) = pair();
+        let send = |sender: &mut Sender| {
+            let near = sender.near(1000).map(|near| near.offset);
+            let slot = sender.slot().expect("a free cell");
+            slot.header(1, 0, 0, 0, 0);
+            slot.publish();
+            near
+        };
+        assert_eq!([send(&mut sender), send(&mut sender)], [Some(0), Some(1024)]);
+        receiver.advance();
+        sender.hear(receiver.position());
+        assert_eq!(send(&mut sender), Some(2048), "the second message may still be read");
+        receiver.advance();
+        receiver.advance();
+        sender.hear(receiver.position());
+        assert_eq!(send(&mut sender), Some(0));
+        sender.hear(receiver.position() - 2);
+        let offsets: Vec<_> = (0..8).map(|_| send(&mut sender)).collect();
+        assert_eq!(offsets[..7], [1, 2, 3, 4, 5, 6, 7].map(|n| Some(n * 1024)), "old news changes nothing");
+        assert_eq!(offsets[7], None, "full");
+    }
+
+    #[test]
+    fn a_cell_that_names_bytes_outside_of_the_near_ones_is_not_followed() {
+        let (_, _, receiver) = pair();
+        assert!(receiver.near(8000, 192).is_some());
+        assert!(receiver.near(8000, 193).is_none());
+        assert!(receiver.near(usize::MAX, 2).is_none());
+    }
+
+    #[test]
     fn a_ring_that_began_anew_is_not_said_to_have_more_room_than_it_has() {
-        let (segment, sender, receiver) = pair();
-        let mut ring = DataRing::new(segment, 4096).expect("ring");
-        assert_eq!(ring.room(&sender), 4096);
-        let first = ring.take(&sender, 1984).expect("room");
-        receiver.give_back(first);
+        let (segment, sender, mut receiver) = pair();
+        const SIZE: usize = 64 << 10;
+        let mut ring = DataRing::new(segment, SIZE).expect("ring");
+        assert_eq!(ring.room(&sender), SIZE);
+        let first = ring.take(&sender, SIZE / 2 - 64).expect("room");
+        assert!(receiver.give_back(first));
         // Empty, but not enough in one piece behind the first: this one lies at the beginning again, and
         // counts with all that was skipped as more than the ring's size.
-        let second = ring.take(&sender, 3008).expect("room");
+        let second = ring.take(&sender, SIZE * 3 / 4).expect("room");
         assert_eq!(second.offset, first.offset);
         assert_eq!(ring.room(&sender), 0);
-        receiver.give_back(second);
-        assert_eq!(ring.room(&sender), 4096);
+        assert!(receiver.give_back(second));
+        assert_eq!(ring.room(&sender), SIZE);
     }
 
     #[test]
     fn data_pieces_never_overlap_what_is_not_given_back() {
-        let (segment, sender, receiver) = pair();
-        let mut ring = DataRing::new(segment, 4096).expect("ring");
+        let (segment, sender, mut receiver) = pair();
+        let mut ring = DataRing::new(segment, 64 << 10).expect("ring");
         let mut open: std::collections::VecDeque<super::super::Piece> = std::collections::VecDeque::new();
         for step in 0..5000usize {
-            let len = step * 37 % 1500 + 1;
+            let len = step * 37 % ring.longest() + 1;
             match ring.take(&sender, len) {
                 Some(piece) => {
                     for other in &open {
@@ -146,7 +179,8 @@ mod tests {
                     }
                     open.push_back(piece);
                 }
-                None => receiver.give_back(open.pop_front().expect("a full ring has pieces")),
+                // Also what is kept back never leaves a full ring without a piece to be read.
+                None => drop(receiver.give_back(open.pop_front().expect("a full ring has pieces"))),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Rings: everything that one rank sends to one other, in order.
 //!
 //! - [`cells`]: 64-byte cells with a header and up to 48 bytes in the same line: small messages,
-//!   and the words of the protocols.
+//!   and the words of the protocols; and a few KiB beside them for messages up to 2 KiB.
 //! - [`data`]: a ring of bytes beside it for what does not fit into a cell; made at first need.
 //!
 //! The protocol, its races and what happens when a peer dies: README.md in this folder.
@@ -10,6 +10,6 @@ mod cells;
 mod connect;
 mod data;
 
-pub use cells::{Cell, INLINE, Receiver, Sender, Slot, WORDS};
+pub use cells::{Cell, INLINE, NEAR_MAX, Near, Receiver, Sender, Slot, WORDS};
 pub use connect::{Inbox, open};
-pub use data::{DataRing, LARGE, Piece, SMALL};
+pub use data::{DataRing, MEDIUM, Piece, SMALL, large};
