@@ -3,6 +3,8 @@
 //! - `advance` stores or `slot` loads the head with `Relaxed`, where the next writer of a cell's bytes
 //!   is not ordered after their reader (`a_cells_bytes_are_not_overwritten_while_they_are_read`),
 //! - `give_back` or `data_head` do the same with the data ring, or `take` gives room that is in use,
+//! - `near` begins anew before the consumer is done with what is there, or the producer hears of it in a cell
+//!   that it read with `Relaxed`,
 //! - `open` publishes the ring's place and the contact with `Relaxed` (either one alone orders the
 //!   cleared stamps before the first look at them),
 //! - `store_and_fence` has no fence, or `advance` never says that cells were given back (a deadlock).
@@ -127,6 +129,52 @@ fn pieces_of_the_data_ring_are_whole_and_never_overlap() {
             receiver.advance();
         }
         producer.join().expect("thread");
+    });
+}
+
+/// A rank learns from the cells of the ring in the other direction that its near bytes were read, and begins
+/// with the first line again.
+#[test]
+fn near_bytes_are_used_again_when_an_answer_says_that_they_were_read() {
+    const ROUNDS: u64 = 3;
+    check(2, || {
+        let shared = Shared::new(2);
+        let bytes = Bytes::new(2);
+        let (mut there, mut there_end) = pair(&shared);
+        let mut back = open(shared.segment(), 1, 0).expect("ring");
+        let mut inbox = Inbox::new(shared.segment(), 0);
+        let (_, mut back_end) = inbox.next_contact().expect("contact");
+        let theirs = bytes.clone();
+        let other = thread::spawn(move || {
+            for round in 0..ROUNDS {
+                let cell = loop {
+                    if let Some(cell) = there_end.peek() {
+                        break cell;
+                    }
+                    spin_hint();
+                };
+                assert_eq!(theirs.read(cell.word(0) as usize), round);
+                there_end.advance();
+                send(&mut back, &[u64::from(there_end.position())], || unreachable!("there was room"));
+            }
+        });
+        for round in 0..ROUNDS {
+            let near = loop {
+                // There is room for two messages.
+                if let Some(near) = there.near(16) {
+                    break near;
+                }
+                if let Some(cell) = back_end.peek() {
+                    there.hear(cell.word(0) as u32);
+                    back_end.advance();
+                }
+                spin_hint();
+            };
+            let line = near.offset as usize / 64;
+            bytes.write(line, round);
+            send(&mut there, &[line as u64], || unreachable!("there was room"));
+        }
+        other.join().expect("thread");
     });
 }
 
