@@ -131,6 +131,8 @@ class Flush(Case):
         self.assertFalse(early.Test())
         self.comm.Barrier()
         self.assertFalse(early.Test())
+        # Nobody receives before everybody has looked.
+        self.comm.Barrier()
         room = data.Room(LARGE)
         self.comm.Recv(room.bytes, self.left, 1)
         self.good(room.wrong(self.left, LARGE))
