@@ -2,6 +2,7 @@
 //! is the engine's, `engine::coll::area`). Everything is written by one rank and read by others.
 
 use crate::error::Result;
+use crate::purpose::Purpose;
 use crate::segment::Segment;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::ptr::NonNull;
@@ -112,7 +113,7 @@ impl Places {
     /// Makes the lines for `ranks` ranks; their offset.
     pub fn create(segment: &'static Segment, ranks: u32) -> Result<usize> {
         let bytes = lines_bytes(ranks);
-        let offset = segment.allocate(bytes)?;
+        let offset = segment.allocate(bytes, Purpose::Lines)?;
         #[cfg(loom)]
         build(segment, offset, ranks);
         #[cfg(not(loom))]
@@ -288,7 +289,7 @@ impl Chunks {
         // SYNC coll-chunks: whoever sees the offset may use the memory.
         let mut offset = word.load(Ordering::Acquire);
         if offset == 0 {
-            let made = segment.allocate(chunks_bytes(places.ranks)).map_or(NO_CHUNKS, |o| o as u64);
+            let made = segment.allocate(chunks_bytes(places.ranks), Purpose::Chunks).map_or(NO_CHUNKS, |o| o as u64);
             // SYNC coll-chunks: the memory was reserved before.
             match word.compare_exchange(0, made, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => offset = made,

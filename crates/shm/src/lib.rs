@@ -18,6 +18,7 @@ pub mod lock;
 pub mod os;
 pub mod page;
 pub mod placement;
+pub mod purpose;
 pub mod ring;
 #[cfg(not(loom))]
 pub mod segment;

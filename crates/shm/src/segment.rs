@@ -4,7 +4,7 @@
 //! ```text
 //! 0        Header
 //! PAGES    RankPage x ranks
-//! RINGS    u32 x ranks x ranks    [to][from]: place of the ring, in units of 64 bytes, 0 = none
+//! RINGS    u32 x ranks x ranks    [to][from]: place of the ring, in pages, 0 = none
 //! CONTACTS u32 x ranks x ranks    [to][i]: rank + 1 that opened a ring to `to`, in order
 //! ARENA    the rest, reserved piece by piece
 //! ```
@@ -15,12 +15,13 @@
 use crate::error::{Error, Result};
 use crate::os::memfd;
 use crate::page::{Line, RankPage};
+use crate::ring::{RANK_BYTES, RING_BYTES, SMALL};
 use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 /// "oxmpi" and the version of this layout: a segment of another version is refused.
-const MAGIC: u64 = 0x6f78_6d70_6900_0001;
+const MAGIC: u64 = 0x6f78_6d70_6900_0002;
 
 /// More ranks than this on one machine are refused: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
@@ -55,6 +56,8 @@ struct Layout {
     rings: usize,
     contacts: usize,
     arena: usize,
+    /// Bytes of the arena for each purpose.
+    shares: [usize; 3],
     length: usize,
 }
 
@@ -65,11 +68,13 @@ fn layout(ranks: u32) -> Layout {
     let rings = up(pages + n * size_of::<RankPage>());
     let contacts = up(rings + n * n * 4);
     let arena = up(contacts + n * n * 4);
-    // Address space only: memory is reserved when it is used. Per rank: 16 large data rings and
-    // collective areas; per pair: the small ring with its small data ring (see `ring`).
-    let space = 64 << 20;
-    let length = arena + n * space + n * n * (48 << 10);
-    Layout { pages, rings, contacts, arena, length: up(length) }
+    // Address space only: memory is reserved when it is used. All rings that there can be (see `ring`): for a pair
+    // cells and a small data ring, for a rank its larger ones. Lines: a rank has 4.1 KiB in each communicator. Chunks:
+    // 512 KiB in each of the communicators that have them.
+    let pair = RING_BYTES.next_multiple_of(4096) + SMALL;
+    let shares = [n * n * pair + n * RANK_BYTES, n * (64 << 20), n * (32 << 20)];
+    let length = arena + shares.iter().sum::<usize>();
+    Layout { pages, rings, contacts, arena, shares, length: up(length) }
 }
 
 /// A process's mapping of the job's shared memory. Lives until the process ends once it is
@@ -108,7 +113,7 @@ impl Segment {
         header.uid.store(unsafe { libc::getuid() }, Ordering::Relaxed);
         // Contexts 0 to 3 belong to the two predefined communicators.
         header.next_context.store(4, Ordering::Relaxed);
-        header.arena.0.start(segment.layout.arena, segment.layout.length);
+        header.arena.0.start(segment.layout.arena, segment.layout.shares);
         // SYNC header: everything above is visible to whoever sees the magic number.
         header.magic.store(MAGIC, Ordering::Release);
         Ok(segment)
@@ -123,8 +128,12 @@ impl Segment {
         }
         let base = memfd::map(fd.as_fd(), length)?;
         // The mapping is owned from here on, so that every refusal below ends it.
-        let mut segment =
-            Self { base, fd, layout: Layout { pages: 0, rings: 0, contacts: 0, arena: 0, length }, ranks: 0 };
+        let mut segment = Self {
+            base,
+            fd,
+            layout: Layout { pages: 0, rings: 0, contacts: 0, arena: 0, shares: [0; 3], length },
+            ranks: 0,
+        };
         let header = segment.header();
         // SYNC header: see `create`.
         let magic = header.magic.load(Ordering::Acquire);
@@ -170,6 +179,11 @@ impl Segment {
         self.ranks
     }
 
+    /// Bytes of the arena for each purpose.
+    pub(crate) fn shares(&self) -> [usize; 3] {
+        self.layout.shares
+    }
+
     /// Bytes of the mapping (address space; memory is taken as it is used).
     pub fn length(&self) -> usize {
         self.layout.length
@@ -195,7 +209,7 @@ impl Segment {
         unsafe { self.base.add(offset).cast::<RankPage>().as_ref() }
     }
 
-    /// Where the ring from `from` to `to` is, in units of 64 bytes; 0 = there is none yet.
+    /// Where the ring from `from` to `to` is, in pages; 0 = there is none yet.
     pub(crate) fn ring_place(&self, to: u32, from: u32) -> &AtomicU32 {
         self.table(self.layout.rings, to, from)
     }

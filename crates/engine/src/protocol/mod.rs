@@ -19,7 +19,7 @@ use crate::Engine;
 use crate::{Error, Result};
 use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_NO_MEM};
 use shm::Segment;
-use shm::ring::{self, DataRing, Inbox, MEDIUM, Receiver, SMALL, Sender, WORDS};
+use shm::ring::{self, DataRing, Inbox, LARGE_RINGS, MEDIUM, MEDIUM_RINGS, Receiver, SMALL, Sender, WORDS};
 use std::collections::VecDeque;
 
 /// A whole message in the cell. Inline bytes; if they leave the last word free, there: position.
@@ -63,12 +63,6 @@ pub(crate) const FIRST_PART: usize = 16 << 10;
 /// Bytes of a part while streaming: small enough that reader and writer overlap inside the L2
 /// cache, large enough that cells and wake-ups do not count (16 to 32 KiB were equal).
 pub(crate) const PART_BYTES: usize = 32 << 10;
-/// So many large data rings per rank (2 MiB, as a rule); then so many in all that are at least of middle size;
-/// more pairs than that get small ones. Memory is what speaks against more: 64 ranks that all talk to each other
-/// take 900 MiB at the most.
-const LARGE_RINGS: usize = 4;
-const MEDIUM_RINGS: usize = 16;
-
 /// Sends below this size are tried without a request, unless something is to be known of each.
 pub(crate) const AT_ONCE_BELOW: usize = parts::PARTS_MAX + 1;
 

@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::page::RankPage;
+use crate::purpose::Purpose;
 use crate::sync::AtomicU32;
 use loom::cell::UnsafeCell;
 use std::alloc::{Layout, alloc, dealloc};
@@ -72,7 +73,7 @@ impl Segment {
     }
 
     /// Makes a piece; its offset.
-    pub fn allocate(&self, len: usize) -> Result<usize> {
+    pub fn allocate(&self, len: usize, _: Purpose) -> Result<usize> {
         assert!(len <= STRIDE);
         let layout = Layout::from_size_align(len, 4096).map_err(|e| Error::new(e.to_string()))?;
         // SAFETY: no piece is empty.

@@ -3,16 +3,20 @@
 
 use super::cells::{Place, RING_BYTES, Receiver, Sender};
 use crate::error::{Error, Result};
+use crate::purpose::Purpose;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 
+/// Unit of a ring's place in the table: pieces of the arena begin at pages.
+const PAGE: usize = 4096;
+
 /// Makes the ring from `from` to `to`. Once per pair and job.
 pub fn open(segment: &'static Segment, from: u32, to: u32) -> Result<Sender> {
-    let offset = segment.allocate(RING_BYTES)?;
+    let offset = segment.allocate(RING_BYTES, Purpose::Rings)?;
     let place = Place::new(segment, offset)
         .ok_or_else(|| Error::new(format!("a ring at {offset} is outside of the segment")))?;
     place.clear();
-    let units = u32::try_from(offset / 64).map_err(|_| Error::new("the segment is too large for its table"))?;
+    let units = u32::try_from(offset / PAGE).map_err(|_| Error::new("the segment is too large for its table"))?;
     // SYNC ring-place: the cleared ring is visible to who finds the place.
     segment.ring_place(to, from).store(units, Ordering::Release);
     let page = segment.rank_page(to);
@@ -52,7 +56,7 @@ impl Inbox {
         let from = self.segment.contact(self.me, self.known).load(Ordering::Acquire).checked_sub(1)?;
         // SYNC ring-place: see `open`.
         let units = self.segment.ring_place(self.me, from).load(Ordering::Acquire);
-        let place = Place::new(self.segment, units as usize * 64)?;
+        let place = Place::new(self.segment, units as usize * PAGE)?;
         self.known += 1;
         Some((from, Receiver::new(place)))
     }

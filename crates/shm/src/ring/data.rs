@@ -5,6 +5,7 @@
 use super::cells::Sender;
 use crate::cpus;
 use crate::error::Result;
+use crate::purpose::Purpose;
 use crate::segment::Segment;
 use std::ptr::NonNull;
 
@@ -14,11 +15,20 @@ use std::ptr::NonNull;
 /// through a ring of 512 KiB, 4.3 with 1 MiB, 2.7 with 2 MiB, 2.5-3.2 with 4 MiB; one of 1 MiB 63 and 32 us.
 pub fn large() -> usize {
     static SIZE: std::sync::LazyLock<usize> =
-        std::sync::LazyLock::new(|| (2 * cpus::inner_cache()).next_power_of_two().clamp(MEDIUM, 8 << 20));
+        std::sync::LazyLock::new(|| (2 * cpus::inner_cache()).next_power_of_two().clamp(MEDIUM, LARGE_MAX));
     *SIZE
 }
+/// The most that [`large`] gives.
+const LARGE_MAX: usize = 8 << 20;
 /// For more pairs: the least with which messages of middle size go in parts.
 pub const MEDIUM: usize = 512 << 10;
+/// So many large data rings per rank; then so many in all that are at least of middle size; more pairs than that
+/// get small ones. Memory is what speaks against more: 64 ranks that all talk to each other take 900 MiB at the most.
+pub const LARGE_RINGS: usize = 4;
+/// See [`LARGE_RINGS`].
+pub const MEDIUM_RINGS: usize = 16;
+/// What a rank's data rings take at most, apart from the small ones.
+pub(crate) const RANK_BYTES: usize = LARGE_RINGS * LARGE_MAX + (MEDIUM_RINGS - LARGE_RINGS) * MEDIUM;
 /// For the rest: four pieces of 16 KiB.
 pub const SMALL: usize = 64 << 10;
 
@@ -47,7 +57,7 @@ impl DataRing {
     /// Makes a ring of `size` bytes (a power of two).
     pub fn new(segment: &Segment, size: usize) -> Result<Self> {
         debug_assert!(size.is_power_of_two());
-        Ok(Self { offset: segment.allocate(size)?, size, tail: 0, head: 0 })
+        Ok(Self { offset: segment.allocate(size, Purpose::Rings)?, size, tail: 0, head: 0 })
     }
 
     /// Bytes of the ring.

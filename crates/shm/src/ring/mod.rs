@@ -12,4 +12,6 @@ mod data;
 
 pub use cells::{Cell, INLINE, NEAR_MAX, Near, Receiver, Sender, Slot, WORDS};
 pub use connect::{Inbox, open};
-pub use data::{DataRing, MEDIUM, Piece, SMALL, large};
+pub use data::{DataRing, LARGE_RINGS, MEDIUM, MEDIUM_RINGS, Piece, SMALL, large};
+#[cfg(not(loom))]
+pub(crate) use {cells::RING_BYTES, data::RANK_BYTES};
