@@ -42,6 +42,7 @@ use p2p::buffer::Buffers;
 use p2p::matching::Contexts;
 use p2p::probe::Matched;
 use protocol::Transport;
+use protocol::partitioned::Unmatched;
 use request::Request;
 use shm::lock::{Guard, Lock};
 use shm::sleep::Sleepers;
@@ -75,6 +76,7 @@ pub struct Engine {
     /// Attached buffers.
     pub buffers: Buffers,
     pub(crate) contexts: Contexts,
+    pub(crate) unmatched: Unmatched,
     pub(crate) transport: Option<Transport>,
     /// Counts what was sent, received or completed.
     pub(crate) progress_count: u64,
@@ -104,6 +106,7 @@ impl Engine {
             objects: Objects::default(),
             buffers: Buffers::default(),
             contexts: Contexts::default(),
+            unmatched: Unmatched::default(),
             transport: None,
             progress_count: 0,
             sleepers: Sleepers::default(),

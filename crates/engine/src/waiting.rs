@@ -77,6 +77,11 @@ impl Engine {
             Role::Recv(recv) => {
                 What { about: About::Receive, peer: recv.source, tag: recv.tag, context: recv.context, ..plain }
             }
+            Role::Partitioned(message) => What {
+                about: if message.is_send() { About::Send } else { About::Receive },
+                bytes: if message.is_send() { message.total() as u64 } else { 0 },
+                ..plain
+            },
             _ => plain,
         }
     }

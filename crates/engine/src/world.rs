@@ -210,6 +210,7 @@ impl Engine {
         crate::comm::facts::forget();
         let comm = self.comms.remove(raw)?;
         self.contexts.detach(comm.core.context);
+        self.unmatched.forget(comm.core.context);
         Some(comm)
     }
 

@@ -11,7 +11,7 @@ use engine::{Error, Result};
 use mpi_abi::consts::{
     MPI_ERR_INTERN, MPI_ERR_OTHER, MPI_ERR_UNSUPPORTED_OPERATION, MPI_SUCCESS, MPI_T_ERR_NOT_SUPPORTED,
 };
-use mpi_abi::{Comm, File, Session, Win};
+use mpi_abi::{Comm, File, Request, Session, Win};
 use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -44,6 +44,15 @@ thread_local! {
 pub(crate) fn blame(object: Object, error: Error) -> Error {
     BLAMED.set(Some(object));
     error
+}
+
+/// The same for the communicator that a request belongs to.
+#[cold]
+pub(crate) fn blame_request(request: Request, error: Error) -> Error {
+    match engine::with(|e| e.requests.get(request.0).map(|request| request.comm)) {
+        Some(comm) => blame(Object::Comm(Comm(comm)), error),
+        None => error,
+    }
 }
 
 /// Calls the error handler and gives the code to return.

@@ -42,6 +42,7 @@ mod op;
 mod oxmpi;
 mod p2p;
 mod pack;
+mod partitioned;
 mod request;
 mod session;
 mod status;

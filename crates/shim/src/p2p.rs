@@ -6,7 +6,7 @@ use crate::request::give;
 use crate::status::{put, put_opt};
 use engine::errhandler::Object;
 use engine::p2p::{Mode, probe, recv, send};
-use engine::request::persistent::{self, Recipe};
+use engine::request::persistent::{self, Arguments};
 use engine::request::wait;
 use engine::status::Call;
 use engine::{Error, Result, with};
@@ -102,8 +102,8 @@ unsafe fn init(
     // SAFETY: the C caller's word for the address.
     let request = unsafe { Out::new(request, "request") }?;
     let (base, count) = buffer(buf, count, datatype)?;
-    let recipe = Recipe { mode, buffer: base as usize, count, datatype, peer, tag, comm };
-    request.set(Request(persistent::init(recipe)?));
+    let arguments = Arguments { mode, buffer: base as usize, count, datatype, peer, tag, comm };
+    request.set(Request(persistent::init(arguments)?));
     Ok(())
 }
 

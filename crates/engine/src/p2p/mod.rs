@@ -3,6 +3,7 @@
 
 pub mod buffer;
 pub mod matching;
+pub mod partitioned;
 pub mod probe;
 pub mod recv;
 pub mod send;

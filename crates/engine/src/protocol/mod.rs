@@ -7,10 +7,12 @@
 //! | `receive` | takes cells, matches, delivers |
 //! | `parts` | messages of middle size in parts, without an offer |
 //! | `pace` | how to write into a ring, by where the receiver runs |
+//! | `partitioned` | messages in partitions |
 //! | `copying` | single copy through the kernel, and when it pays |
 
 pub(crate) mod copying;
 mod pace;
+pub(crate) mod partitioned;
 pub(crate) mod parts;
 mod receive;
 mod send;
@@ -49,6 +51,12 @@ pub(crate) const EAGER_NEAR: u8 = 11;
 
 /// So many inline bytes leave the last word of a cell free.
 pub(crate) const INLINE_AND_POSITION: usize = shm::ring::INLINE - 8;
+
+/// Of messages in partitions, with the words that `partitioned` lists: a send was made; the receive was
+/// started; a piece of a partition.
+pub(crate) const ANNOUNCE: u8 = 12;
+pub(crate) const OPEN: u8 = 13;
+pub(crate) const PARTITION: u8 = 14;
 
 /// Flags of an offer.
 pub(crate) const SYNCHRONOUS: u8 = 1;

@@ -2,8 +2,8 @@
 
 use super::send::{accept_words, share_words};
 use super::{
-    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FIN, INLINE_AND_POSITION, OFFER, PART,
-    SHARE, SYNCHRONOUS, WRITTEN,
+    ACCEPT, ANNOUNCE, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FIN, INLINE_AND_POSITION,
+    OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WRITTEN,
 };
 use crate::Engine;
 use crate::Error;
@@ -198,6 +198,9 @@ impl Engine {
             EAGER_PART => self.part(from, ring, cell.word(3) as usize, piece_of(cell, 0)),
             FIN => self.finished(cell.word(0) as usize),
             SHARE => self.share(cell.word(0) as usize, cell.word(1), cell.word(2) as usize, cell.word(3) as usize),
+            ANNOUNCE => self.announced_by(from, cell),
+            OPEN => self.opened(cell.word(0) as usize, cell.word(1)),
+            PARTITION => self.partition_piece(from, ring, cell),
             WRITTEN => self.written(from, cell.word(0) as usize, cell.word(1) as usize),
             // A cell that no version of ours writes: a rank has overwritten shared memory.
             _ => {}
@@ -352,7 +355,7 @@ fn position_in(cell: Cell) -> Option<u64> {
 }
 
 #[inline]
-fn piece_of(cell: Cell, at: usize) -> Piece {
+pub(super) fn piece_of(cell: Cell, at: usize) -> Piece {
     Piece { offset: cell.word(at) as usize, len: cell.word(at + 1) as usize, end: cell.word(at + 2) }
 }
 

@@ -217,7 +217,7 @@ impl Engine {
     }
 
     /// Sends what waits for `peer` as far as there is room; true if anything went.
-    fn flush_peer(&mut self, peer: u32) -> bool {
+    pub(super) fn flush_peer(&mut self, peer: u32) -> bool {
         let mut moved = false;
         loop {
             let Some(transport) = self.transport.as_mut() else { return moved };
@@ -270,7 +270,12 @@ impl Engine {
                 state.streams.pop_front();
                 continue;
             };
-            let Role::Send(send) = &mut request.role else { return moved };
+            let Role::Send(send) = &mut request.role else {
+                if !self.stream_others(peer, raw, &mut moved) {
+                    return moved;
+                }
+                continue;
+            };
             let total = request.payload.len();
             if send.sent < total {
                 let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return moved };
@@ -299,6 +304,25 @@ impl Engine {
                 self.complete_request(raw);
             }
         }
+    }
+
+    /// The same for the first in the streams if it is a message in partitions. False: no room.
+    #[cold]
+    fn stream_others(&mut self, peer: u32, raw: usize, moved: &mut bool) -> bool {
+        let gone = match self.stream_partitions(peer, raw) {
+            Ok((some, gone)) => {
+                *moved |= some;
+                gone
+            }
+            Err(error) => {
+                self.fail_request(raw, error);
+                true
+            }
+        };
+        if gone && let Some(transport) = self.transport.as_mut() {
+            transport.peers[peer as usize].streams.pop_front();
+        }
+        gone
     }
 
     /// Sends what waits for anybody; true if anything went.

@@ -15,6 +15,7 @@ mod pair;
 pub mod persistent;
 pub mod wait;
 
+use crate::p2p::partitioned::Partitioned;
 use crate::payload::Payload;
 use crate::status::Status;
 use crate::{Engine, Error};
@@ -88,6 +89,8 @@ pub enum Role {
         /// The receive.
         recv: usize,
     },
+    /// A message in partitions; stays while the request is inactive.
+    Partitioned(Box<Partitioned>),
     /// An operation of the user's own.
     General(grequest::Functions),
 }

@@ -111,6 +111,7 @@ impl Engine {
         match self.requests.get(raw).map(|r| &r.role) {
             Some(Role::Send(s)) => Waiting::message(call, s.peer.cast_signed(), s.tag, s.context),
             Some(Role::Recv(r)) => Waiting::message(call, r.source, r.tag, r.context),
+            Some(Role::Partitioned(p)) => Waiting::message(call, p.peer.map_or(-1, u32::cast_signed), p.tag, p.context),
             _ => Waiting::anybody(call),
         }
         .on(raw)

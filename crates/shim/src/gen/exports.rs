@@ -259,14 +259,22 @@ export! { MPI_Startall PMPI_Startall (count: c_int, array_of_requests: *mut Requ
 crate::p2p::MPI_Startall(count, array_of_requests) }
 
 // p2p.partitioned
-export_missing! { MPI_Parrived PMPI_Parrived (request: Request, partition: c_int, flag: *mut c_int) Object::Process }
-export_missing! { MPI_Pready PMPI_Pready (partition: c_int, request: Request) Object::Process }
-export_missing! { MPI_Pready_list PMPI_Pready_list (length: c_int, array_of_partitions: *const c_int, request: Request) Object::Process }
-export_missing! { MPI_Pready_range PMPI_Pready_range (partition_low: c_int, partition_high: c_int, request: Request) Object::Process }
-export_missing! { MPI_Precv_init PMPI_Precv_init (buf: *mut c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) }
-export_missing! { MPI_Precv_init_c PMPI_Precv_init_c (buf: *mut c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) }
-export_missing! { MPI_Psend_init PMPI_Psend_init (buf: *const c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) }
-export_missing! { MPI_Psend_init_c PMPI_Psend_init_c (buf: *const c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) }
+export! { MPI_Parrived PMPI_Parrived (request: Request, partition: c_int, flag: *mut c_int) Object::Process =>
+crate::partitioned::MPI_Parrived(request, partition, flag) }
+export! { MPI_Pready PMPI_Pready (partition: c_int, request: Request) Object::Process =>
+crate::partitioned::MPI_Pready(partition, request) }
+export! { MPI_Pready_list PMPI_Pready_list (length: c_int, array_of_partitions: *const c_int, request: Request) Object::Process =>
+crate::partitioned::MPI_Pready_list(length, array_of_partitions, request) }
+export! { MPI_Pready_range PMPI_Pready_range (partition_low: c_int, partition_high: c_int, request: Request) Object::Process =>
+crate::partitioned::MPI_Pready_range(partition_low, partition_high, request) }
+export! { MPI_Precv_init PMPI_Precv_init (buf: *mut c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) =>
+crate::partitioned::MPI_Precv_init(buf, partitions, count, datatype, dest, tag, comm, info, request) }
+export! { MPI_Precv_init_c PMPI_Precv_init_c (buf: *mut c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) =>
+crate::partitioned::MPI_Precv_init(buf, partitions, count, datatype, dest, tag, comm, info, request) }
+export! { MPI_Psend_init PMPI_Psend_init (buf: *const c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) =>
+crate::partitioned::MPI_Psend_init(buf, partitions, count, datatype, dest, tag, comm, info, request) }
+export! { MPI_Psend_init_c PMPI_Psend_init_c (buf: *const c_void, partitions: c_int, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm, info: Info, request: *mut Request) Object::Comm(comm) =>
+crate::partitioned::MPI_Psend_init(buf, partitions, count, datatype, dest, tag, comm, info, request) }
 
 // p2p.probe
 export! { MPI_Iprobe PMPI_Iprobe (source: c_int, tag: c_int, comm: Comm, flag: *mut c_int, status: *mut Status) Object::Comm(comm) =>
