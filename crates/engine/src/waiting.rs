@@ -79,6 +79,9 @@ impl Engine {
             }
             Role::Partitioned(message) => What {
                 about: if message.is_send() { About::Send } else { About::Receive },
+                peer: message.peer.map_or(-1, u32::cast_signed),
+                tag: message.tag,
+                context: message.context,
                 bytes: if message.is_send() { message.total() as u64 } else { 0 },
                 ..plain
             },
