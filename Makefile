@@ -4,17 +4,21 @@
 PYTHON ?= python3
 # For 'make test': only the steps with one of these words in their names.
 STEPS ?=
+# For 'make test-mpi4py' and 'make test-original': files, and more options of tests/mpi4py-suite/run.py.
+MPI4PY ?=
 # For 'make bench': more options of bench/run.py.
 BENCH ?=
 
 help:
-	@echo "make demo         build everything into .venv; run the example programs and a simulation on four ranks"
-	@echo "make test         build what is missing, run all tests (STEPS='rust abi': only those; also STEPS=--list)"
-	@echo "make check        what CI checks of the Rust sources (cargo xtask check)"
-	@echo "make bench        measure beside MPICH, Open MPI and Intel MPI (BENCH='--rows pp/*': options)"
-	@echo "make bench-quick  the same in two minutes"
-	@echo "make install      build and install into .venv"
-	@echo "make clean        remove what was built, the environments too"
+	@echo "make demo           build everything into .venv; run the example programs and a simulation on four ranks"
+	@echo "make test           build what is missing, run all tests (STEPS='rust abi': only those; also STEPS=--list)"
+	@echo "make test-mpi4py    mpi4py's own tests against this mpi4py (MPI4PY='p2p_buf comm --ranks 2': files and options)"
+	@echo "make test-original  the same tests: the original mpi4py over our library"
+	@echo "make check          what CI checks of the Rust sources (cargo xtask check)"
+	@echo "make bench          measure beside MPICH, Open MPI and Intel MPI (BENCH='--rows pp/*': options)"
+	@echo "make bench-quick    the same in two minutes"
+	@echo "make install        build and install into .venv"
+	@echo "make clean          remove what was built, the environments too"
 
 demo: install
 	.venv/bin/python examples/run_seed.py
@@ -22,6 +26,12 @@ demo: install
 
 test: python
 	@$(PYTHON) tests/all.py $(STEPS)
+
+test-mpi4py: install
+	.venv/bin/python tests/mpi4py-suite/run.py $(MPI4PY)
+
+test-original: install
+	.venv/bin/python tests/mpi4py-suite/run.py --original $(MPI4PY)
 
 check:
 	cargo xtask check
@@ -41,6 +51,6 @@ python:
 
 clean:
 	cargo clean
-	rm -rf .venv .venv-peers build dist examples/out .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peers .venv-original build dist examples/out .mypy_cache .ruff_cache
 
-.PHONY: help demo test check bench bench-quick install python clean
+.PHONY: help demo test test-mpi4py test-original check bench bench-quick install python clean

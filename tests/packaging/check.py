@@ -94,12 +94,26 @@ def mpicc() -> None:
         want(str(PACKAGE / "include") in flags and "-lmpi_abi" not in flags, flags)
 
 
+def mpicc_in_a_build() -> None:
+    """pip builds in isolation: a sitecustomize takes the environment's packages off the path of every Python."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sitecustomize.py").write_text(
+            f"import sys\nsys.path[:] = [p for p in sys.path if p != {str(PACKAGE.parent)!r}]\n"
+        )
+        env = os.environ | {"PYTHONPATH": folder}
+        gone = "import importlib.util; print(importlib.util.find_spec('mpi4py'))"
+        want(output(sys.executable, "-c", gone, cwd=folder, env=env).split() == ["None"], "the package is still found")
+        flags = output(BIN / "mpicc", "-compile-info", cwd=folder, env=env)
+        want(str(PACKAGE / "include") in flags, flags)
+
+
 CHECKS: dict[str, Callable[[], None]] = {
     "all files are there": files,
     "no run-time requirement": metadata,
     "import alone": imports,
     "four ranks": ranks,
     "a C program by mpicc": mpicc,
+    "mpicc in a build that pip isolates": mpicc_in_a_build,
 }
 
 

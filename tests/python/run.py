@@ -14,49 +14,14 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from support.job import Job, Limits, Outcome
+from support.job import Limits, Outcome, default_mpiexec, run_in_jobs
 from support.rank import is_alone
 
 HERE = Path(__file__).resolve().parent
-
-
-def default_mpiexec(python: str) -> str:
-    """The mpiexec beside `python`, or the one on PATH."""
-    # Not resolved: a virtual environment's python is a link to one that lies elsewhere.
-    beside = Path(shutil.which(python) or python).absolute().with_name("mpiexec")
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None:
-        sys.exit(f"No mpiexec beside {python} and none on PATH; name one with --mpiexec.")
-    return shlex.quote(found)
-
-
-def run_file(file: Path, launch: list[str], ranks: int, options: argparse.Namespace) -> dict[str, Outcome]:
-    """All tests of one file on `ranks` ranks (0: without mpiexec), in as many jobs as it takes."""
-    outcomes: dict[str, Outcome] = {}
-    limits = Limits(options.timeout, options.stall)
-    command = [*launch, options.python, str(HERE / "support" / "rank.py"), str(file)]
-    if options.k:
-        command += ["-k", options.k]
-    rest: list[str] | None = None
-    while rest is None or rest:
-        with Job(command, max(ranks, 1), limits, rest) as job:
-            job.run()
-            settled = job.outcomes()
-            new = settled.keys() - outcomes.keys()
-            outcomes |= settled
-            if job.tests is None:
-                break
-            rest = [test for test in job.tests if test not in outcomes]
-            if not new:
-                # The same thing outside of the tests (setUpClass, the start) failed again: it will do so for ever.
-                outcomes |= {test: Outcome("fail", "not run") for test in rest}
-                break
-    return outcomes
 
 
 def report(name: str, outcomes: dict[str, Outcome], seconds: float, verbose: bool) -> dict[str, int]:
@@ -110,7 +75,10 @@ def main() -> int:
 
     def one(file: Path, launch: list[str], number: int, name: str) -> None:
         begin = time.perf_counter()
-        outcomes = run_file(file, launch, number, options)
+        command = [*launch, options.python, str(HERE / "support" / "rank.py"), str(file)]
+        if options.k:
+            command += ["-k", options.k]
+        outcomes = run_in_jobs(command, max(number, 1), Limits(options.timeout, options.stall))
         for result, count in report(name, outcomes, time.perf_counter() - begin, options.verbose).items():
             totals[result] += count
         failures.extend(f"{name}: {test}" for test, outcome in outcomes.items() if outcome.result == "fail")

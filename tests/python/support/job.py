@@ -1,13 +1,16 @@
-"""One job of the runner: starts the ranks of a test file, follows what they write, ends them, and joins the results."""
+"""The jobs of the runners (run.py here, and tests/mpi4py-suite): one job starts the ranks of a test file, follows what they
+write, ends them, and joins the results; `run_in_jobs` takes as many as the file needs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -290,3 +293,34 @@ class Job:
         if self.left_behind:
             text.append(f"{self.left_behind} processes were left behind")
         return Outcome("fail", "\n".join([*text, self.output()]))
+
+
+def run_in_jobs(command: list[str], size: int, limits: Limits) -> dict[str, Outcome]:
+    """All tests of one file, by name. `command` starts rank.py with it on `size` ranks; a job that a failure has ended
+    is followed by one for the tests that were not reached."""
+    outcomes: dict[str, Outcome] = {}
+    rest: list[str] | None = None
+    while rest is None or rest:
+        with Job(command, size, limits, rest) as job:
+            job.run()
+            settled = job.outcomes()
+            new = settled.keys() - outcomes.keys()
+            outcomes |= settled
+            if job.tests is None:
+                break
+            rest = [test for test in job.tests if test not in outcomes]
+            if not new:
+                # The same thing outside of the tests (setUpClass, the start) failed again: it will do so for ever.
+                outcomes |= {test: Outcome("fail", "not run") for test in rest}
+                break
+    return outcomes
+
+
+def default_mpiexec(python: str) -> str:
+    """The mpiexec beside `python`, or the one on PATH."""
+    # Not resolved: a virtual environment's python is a link to one that lies elsewhere.
+    beside = Path(shutil.which(python) or python).absolute().with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        sys.exit(f"No mpiexec beside {python} and none on PATH; name one with --mpiexec.")
+    return shlex.quote(found)

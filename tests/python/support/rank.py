@@ -26,8 +26,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-HERE = Path(__file__).resolve().parent
-
 
 def is_alone(file: Path) -> bool:
     """Whether the file says `ALONE = True`: its tests start ranks themselves and run in one process without MPI."""
@@ -140,8 +138,8 @@ def main() -> int:
     parser.add_argument("--only", type=Path, metavar="FILE", help="for the runner: a JSON list of the tests to run")
     options = parser.parse_args()
 
-    # The tests import `support`, not this folder's files by their bare names.
-    sys.path[0] = str(HERE.parent)
+    # The tests import what lies beside them (`support`), not this folder's files by their bare names.
+    sys.path[0] = str(options.file.resolve().parent)
     log = Log(options.log)
     log.write("boot", pid=os.getpid())
     if options.log is not None:
