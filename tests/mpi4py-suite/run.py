@@ -39,8 +39,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--original", action="store_true", help="under the original mpi4py, built against our mpi.h")
     parser.add_argument("--python", help="the Python of the ranks (default: this one, or the original's)")
     parser.add_argument("--mpiexec", help="the launcher, options included (default: the one beside this Python)")
-    parser.add_argument("--timeout", type=float, default=240, help="seconds for a file's job (default: 240)")
-    parser.add_argument("--stall", type=float, default=60, help="seconds without any news from any rank (default: 60)")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for a file's job (default: 600)")
+    parser.add_argument("--stall", type=float, default=180, help="seconds in which no rank ends a test (default: 180)")
     parser.add_argument("-k", metavar="PATTERN", help="only tests with this in Class.method; several with ' or '")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show what is skipped or missing, too, test by test"
