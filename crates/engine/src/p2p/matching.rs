@@ -1,11 +1,11 @@
 //! Matching of messages and receives (MPI-5.0 section 3.5): per context one queue of posted
 //! receives and one of unexpected messages, both in order, so that messages of one sender can
-//! not overtake each other.
+//! not overtake each other. How the first that fits is found in a queue is the affair of `queue`.
 
+use super::queue::{Keyed, Queue};
 use crate::comm::CommCore;
 use crate::protocol::parts::{self, Partial};
-use mpi_abi::consts::MPI_ANY_TAG;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::c_int;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
@@ -71,9 +71,18 @@ impl Unexpected {
     }
 }
 
-#[inline]
-fn fits(source: i32, tag: c_int, from: u32, message_tag: c_int) -> bool {
-    (source < 0 || source.cast_unsigned() == from) && (tag == message_tag || tag == MPI_ANY_TAG)
+impl Keyed for Posted {
+    #[inline]
+    fn key(&self) -> (i32, c_int) {
+        (self.source, self.tag)
+    }
+}
+
+impl Keyed for Unexpected {
+    #[inline]
+    fn key(&self) -> (i32, c_int) {
+        (self.from.cast_signed(), self.tag)
+    }
 }
 
 /// The queues of one context.
@@ -82,8 +91,8 @@ struct Context {
     id: u32,
     /// To turn world ranks into the communicator's; none before the communicator is known here.
     comm: Option<Arc<CommCore>>,
-    posted: VecDeque<Posted>,
-    unexpected: VecDeque<Unexpected>,
+    posted: Queue<Posted>,
+    unexpected: Queue<Unexpected>,
 }
 
 /// Hash of a context number: they are counted, so multiplying spreads them well enough.
@@ -185,24 +194,21 @@ impl Contexts {
     #[inline]
     pub fn match_message(&mut self, id: u32, from: u32, tag: c_int) -> Option<usize> {
         let posted = &mut self.slot(id).posted;
-        let at = posted.iter().position(|p| fits(p.source, p.tag, from, tag))?;
-        posted.remove(at).map(|p| p.request)
+        let at = posted.fitting_receive(from, tag)?;
+        posted.take(at).map(|p| p.request)
     }
 
     /// Nobody waits for the message: keep it.
     pub fn keep(&mut self, id: u32, message: Unexpected) {
-        self.slot(id).unexpected.push_back(message);
+        self.slot(id).unexpected.push(message);
     }
 
     /// A receive comes: the first message that fits it, taken out of the queue.
     #[inline]
     pub fn match_receive(&mut self, id: u32, source: i32, tag: c_int) -> Option<Unexpected> {
         let unexpected = &mut self.slot(id).unexpected;
-        if unexpected.is_empty() {
-            return None;
-        }
-        let at = unexpected.iter().position(|u| fits(source, tag, u.from, u.tag))?;
-        unexpected.remove(at)
+        let at = unexpected.fitting_message(source, tag)?;
+        unexpected.take(at)
     }
 
     /// As [`Self::match_receive`], if the first message that fits has a body that `wanted` accepts.
@@ -214,27 +220,28 @@ impl Contexts {
         wanted: impl FnOnce(&Body) -> bool,
     ) -> Option<Unexpected> {
         let unexpected = &mut self.slot(id).unexpected;
-        let at = unexpected.iter().position(|u| fits(source, tag, u.from, u.tag))?;
-        if wanted(&unexpected[at].body) { unexpected.remove(at) } else { None }
+        let at = unexpected.fitting_message(source, tag)?;
+        if wanted(&unexpected.get(at)?.body) { unexpected.take(at) } else { None }
     }
 
     /// The first message that fits, left in the queue: sender, tag, bytes.
     pub fn peek(&mut self, id: u32, source: i32, tag: c_int) -> Option<(u32, c_int, usize)> {
-        let unexpected = &self.slot(id).unexpected;
-        unexpected.iter().find(|u| fits(source, tag, u.from, u.tag)).map(|u| (u.from, u.tag, u.len()))
+        let unexpected = &mut self.slot(id).unexpected;
+        let at = unexpected.fitting_message(source, tag)?;
+        unexpected.get(at).map(|u| (u.from, u.tag, u.len()))
     }
 
     /// No message is there for the receive: it waits.
     #[inline]
     pub fn post(&mut self, id: u32, source: i32, tag: c_int, request: usize) {
-        self.slot(id).posted.push_back(Posted { source, tag, request });
+        self.slot(id).posted.push(Posted { source, tag, request });
     }
 
     /// Takes a posted receive back; false if it was matched.
     pub fn withdraw(&mut self, id: u32, request: usize) -> bool {
         let posted = &mut self.slot(id).posted;
-        let at = posted.iter().position(|p| p.request == request);
-        at.and_then(|at| posted.remove(at)).is_some()
+        let at = posted.position(|p| p.request == request);
+        at.and_then(|at| posted.take(at)).is_some()
     }
 
     /// Messages that nobody has received, over all contexts: (context, sender, tag, bytes).
@@ -246,6 +253,7 @@ impl Contexts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mpi_abi::consts::MPI_ANY_TAG;
 
     fn message(from: u32, tag: c_int) -> Unexpected {
         Unexpected { from, tag, body: Body::Small([0; shm::ring::WORDS], 0) }

@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod matching;
 pub mod partitioned;
 pub mod probe;
+mod queue;
 pub mod recv;
 pub mod send;
 
