@@ -11,12 +11,19 @@
 //! what lines have cost lately in either way, and tries the way that is not in use now and then.
 
 use crate::payload::Payload;
+use std::mem::MaybeUninit;
 
 /// Shorter copies are not worth a look at the clock (2 x 10 ns).
 const LEAST: usize = 4 << 10;
 /// What goes past the caches comes to the reader from memory, so this pays only if the writer saves a lot: in one
 /// complex the ways differ by less than two times, in two by more than six.
 const MUCH: u32 = 4;
+/// The same for messages with holes, which have no clock of their own: a piece is packed into memory of ours first if it
+/// goes past the caches, or to find out what writing it costs, which is done once in so many pieces.
+const LEAST_PACKED: usize = 1 << 10;
+const TRY_PACKED: u8 = 16;
+/// Bytes that are packed at a time: they stay in the innermost cache.
+const PACKED: usize = 8 << 10;
 /// Every so many copies the other way is tried. It may take five times as long: then it adds 4 %.
 const TRY_AFTER: u8 = 128;
 /// The first try of the way that is unknown comes after so many.
@@ -32,11 +39,13 @@ pub(super) struct Pace {
     cost: [u32; 2],
     /// Copies since the other way was tried.
     since: u8,
+    /// Pieces with holes since one was measured.
+    since_packed: u8,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { cost: [0, u32::MAX / 2], since: FIRST_TRY }
+        Self { cost: [0, u32::MAX / 2], since: FIRST_TRY, since_packed: TRY_PACKED }
     }
 }
 
@@ -49,11 +58,26 @@ impl Pace {
     #[inline]
     pub(super) unsafe fn write(&mut self, payload: &Payload, at: usize, to: *mut u8, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        if len >= LEAST
-            && let Some(base) = payload.run()
-        {
+        match payload.run() {
             // SAFETY: a run is valid from its base on (its maker), the range inside it and `to` valid (caller).
-            return unsafe { self.measured(base.add(at), to, len) };
+            Some(base) if len >= LEAST => return unsafe { self.measured(base.add(at), to, len) },
+            None if len >= LEAST_PACKED && self.packs_first() => {
+                #[repr(align(64))]
+                struct Room(MaybeUninit<[u8; PACKED]>);
+                let mut room = Room(MaybeUninit::uninit());
+                let packed = room.0.as_mut_ptr().cast::<u8>();
+                for done in (0..len).step_by(PACKED) {
+                    let n = PACKED.min(len - done);
+                    // SAFETY: the caller's promise for a part of the range; `packed` has room for it, and it is
+                    // filled when it is copied on.
+                    unsafe {
+                        payload.read(at + done, packed, n);
+                        self.measured(packed, to.add(done), n);
+                    }
+                }
+                return;
+            }
+            _ => {}
         }
         // SAFETY: the caller's promise.
         unsafe { payload.read(at, to, len) }
@@ -78,8 +102,21 @@ impl Pace {
         self.learn(way, u32::try_from(ticks.saturating_mul(1024) / len as u64).unwrap_or(u32::MAX / 2));
     }
 
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    fn packs_first(&mut self) -> bool {
+        self.since_packed += 1;
+        if self.since_packed > TRY_PACKED {
+            self.since_packed = 0;
+        }
+        self.since_packed == 0 || self.better() == PAST
+    }
+
+    fn better(&self) -> usize {
+        usize::from(self.cost[PAST].saturating_mul(MUCH) < self.cost[THROUGH])
+    }
+
     fn choose(&mut self) -> usize {
-        let better = usize::from(self.cost[PAST].saturating_mul(MUCH) < self.cost[THROUGH]);
+        let better = self.better();
         if self.since >= TRY_AFTER {
             self.since = 0;
             return 1 - better;

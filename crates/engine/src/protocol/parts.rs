@@ -19,6 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) const PARTS_MAX: usize = MEDIUM / 4;
 /// Bytes of a part: the receiver begins after the first, so small; each costs a cell and a fence.
 const PART: usize = 16 << 10;
+/// From this size on a message with holes goes in parts too, in about so many: packing and unpacking take longer than
+/// copying, and the two sides do it at the same time. A column of 1000 doubles: 2.2 us in one piece, 1.4 in four.
+pub(super) const TYPED_PARTS_MIN: usize = 4 << 10;
+const TYPED_PARTS: usize = 8;
+const TYPED_PART_MIN: usize = 2 << 10;
 
 /// Where the parts go that come next in a ring.
 pub(crate) enum Arriving {
@@ -55,14 +60,19 @@ impl Transport {
         }
         let state = &mut self.peers[peer as usize];
         let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return Ok(false) };
-        let cells = len.div_ceil(PART);
+        let most = if payload.run().is_some() {
+            PART
+        } else {
+            (len / TYPED_PARTS).next_multiple_of(64).clamp(TYPED_PART_MIN, PART)
+        };
+        let cells = len.div_ceil(most);
         // A piece may have to skip the ring's end.
         if data.size() < MEDIUM || (out.room() as usize) < cells || data.room(out) < len + PART {
             return Ok(false);
         }
         let mut at = 0;
         while at < len {
-            let part = PART.min(len - at);
+            let part = most.min(len - at);
             let Some(piece) = data.take(out, part) else { return Err(outside()) };
             let address = piece.address(segment).ok_or_else(outside)?;
             // SAFETY: the piece has `part` bytes and is ours until it is published.

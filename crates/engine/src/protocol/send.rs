@@ -1,5 +1,6 @@
 //! Starting messages and streaming large ones.
 
+use super::parts::TYPED_PARTS_MIN;
 use super::{
     ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, EAGER_NEAR, FIRST_PART, INLINE_AND_POSITION, OFFER, Outgoing, PART,
     PART_BYTES, Peer, SHARE, SYNCHRONOUS, Transport, WRITTEN,
@@ -60,7 +61,10 @@ impl Transport {
                 segment.rank_page(peer).wake_after_fence();
                 return Ok(true);
             }
-            if state.data.is_none() {
+            if len >= TYPED_PARTS_MIN && payload.run().is_none() && self.try_parts(peer, context, tag, payload)? {
+                return Ok(true);
+            }
+            if self.peers[peer as usize].data.is_none() {
                 self.open_data(peer)?;
             }
             let state = &mut self.peers[peer as usize];
