@@ -11,6 +11,9 @@ use mpi_abi::consts::{
 };
 use std::borrow::Cow;
 
+/// The key for the kinds of memory that buffers may be in, and the kinds (MPI-5.0 chapter 11).
+pub const MEMORY_KINDS: (&str, &str) = ("mpi_memory_alloc_kinds", "system,mpi");
+
 /// A string of C without its end.
 type Text = Box<[u8]>;
 
@@ -172,7 +175,7 @@ pub fn environment(args: Option<Vec<String>>, size: Option<u32>, threads: &str) 
         info.put("wdir", &dir.to_string_lossy());
     }
     info.put("thread_level", threads);
-    info.put("mpi_memory_alloc_kinds", "system,mpi");
+    info.put(MEMORY_KINDS.0, MEMORY_KINDS.1);
     info
 }
 

@@ -183,7 +183,7 @@ pub fn describe(objects: &Objects, handle: Handle) -> Result<Info> {
     let session = get(objects, handle)?;
     let mut info = Info::default();
     info.put("thread_level", session.thread_level);
-    info.put("mpi_memory_alloc_kinds", "system,mpi");
+    info.put(info::MEMORY_KINDS.0, info::MEMORY_KINDS.1);
     Ok(info)
 }
 

@@ -1,6 +1,5 @@
 //! The constants of the module: integers, predefined handles, and their other names.
 
-use crate::call::is_built_in;
 use crate::comm::{Comm, Intracomm};
 use crate::datatype::Datatype;
 use crate::errhandler::Errhandler;
@@ -42,8 +41,8 @@ fn constant<T: Handle>(module: &Bound<'_, PyModule>, name: &str, raw: T::Raw) ->
     module.add(name, object)
 }
 
-/// `MPI_TYPECLASS_LOGICAL` of the built-in engine: the standard's first version of the ABI has none.
-const TYPECLASS_LOGICAL: std::ffi::c_int = 191;
+/// A type class that MPI-5.1 adds: the first version of the ABI has none, so `Datatype.Match_size` knows its types.
+pub(crate) const TYPECLASS_LOGICAL: std::ffi::c_int = 191;
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     integers(m)?;
@@ -170,7 +169,7 @@ fn integers(m: &Bound<'_, PyModule>) -> PyResult<()> {
     for name in ["ERR_REVOKED", "ERR_PROC_FAILED", "ERR_PROC_FAILED_PENDING"] {
         m.add(name, c::MPI_ERR_UNKNOWN)?;
     }
-    m.add("TYPECLASS_LOGICAL", if is_built_in() { TYPECLASS_LOGICAL } else { c::MPI_UNDEFINED })?;
+    m.add("TYPECLASS_LOGICAL", TYPECLASS_LOGICAL)?;
     m.add("UNWEIGHTED", c::MPI_UNWEIGHTED.addr())?;
     m.add("WEIGHTS_EMPTY", c::MPI_WEIGHTS_EMPTY.addr())?;
     Ok(())

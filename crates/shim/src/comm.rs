@@ -175,10 +175,8 @@ pub(crate) unsafe fn MPI_Comm_split_type(
         info::optional(&e.objects, info)
     })?;
     let (new, chosen) = comm_manage::split_type(comm, split_type, key, &hints)?;
+    hinted(new, &hints)?;
     with(|e| {
-        if new != MPI_COMM_NULL {
-            e.set_comm_hints(new, &hints)?;
-        }
         // The choice that was left to us is said in the info that was given.
         if let Some(chosen) = chosen
             && info != MPI_INFO_NULL
@@ -258,6 +256,14 @@ pub(crate) unsafe fn MPI_Intercomm_merge(intercomm: Comm, high: c_int, newintrac
     Ok(())
 }
 
+/// Gives a new communicator its hints; processes outside of it have none.
+fn hinted(new: Comm, hints: &Hints) -> Result<Comm> {
+    if new != MPI_COMM_NULL {
+        with(|e| e.set_comm_hints(new, hints))?;
+    }
+    Ok(new)
+}
+
 /// What communicators out of groups are made with besides.
 fn with_handler(errhandler: Errhandler, info: Info) -> Result<(Handler, Hints)> {
     with(|e| {
@@ -277,9 +283,7 @@ pub(crate) unsafe fn MPI_Comm_create_from_group(
     let (tag, newcomm) = unsafe { (args::bytes(stringtag, "stringtag")?, Out::new(newcomm, "newcomm")?) };
     let processes = processes(group)?;
     let (handler, hints) = with_handler(errhandler, info)?;
-    let new = comm_manage::create_from_group(&processes, tag, handler)?;
-    with(|e| e.set_comm_hints(new, &hints))?;
-    newcomm.set(new);
+    newcomm.set(hinted(comm_manage::create_from_group(&processes, tag, handler)?, &hints)?);
     Ok(())
 }
 
@@ -300,7 +304,6 @@ pub(crate) unsafe fn MPI_Intercomm_create_from_groups(
     let (local, remote) = (processes(local_group)?, processes(remote_group)?);
     let (handler, hints) = with_handler(errhandler, info)?;
     let new = comm_manage::intercomm_create_from_groups(&local, local_leader, &remote, remote_leader, tag, handler)?;
-    with(|e| e.set_comm_hints(new, &hints))?;
-    newintercomm.set(new);
+    newintercomm.set(hinted(new, &hints)?);
     Ok(())
 }

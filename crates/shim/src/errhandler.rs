@@ -3,9 +3,9 @@
 //! called here, without the engine's lock.
 
 use crate::args::{Out, null};
-use engine::errhandler::{self, Action, Object, Owner};
+use engine::errhandler::{self, Action, Object, Owner, Report};
 use engine::{Error, Result, with};
-use mpi_abi::consts::MPI_ERRHANDLER_NULL;
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_COMM_SELF, MPI_ERRHANDLER_NULL, MPI_SESSION_NULL};
 use mpi_abi::{Comm, Errhandler, File, Session, Win, ffi};
 use std::ffi::c_int;
 
@@ -13,23 +13,26 @@ use std::ffi::c_int;
 /// gets the code. Does not return if errors of the object are fatal.
 #[cold]
 pub(crate) fn raise(function: &str, object: Object, error: &Error) -> c_int {
-    let (code, action) = errhandler::report(object, error);
+    let Report { code, action, object } = errhandler::report(object, error);
     act(function, object, error, code, action);
     code
 }
 
 fn act(function: &str, object: Object, error: &Error, mut code: c_int, action: Action) {
-    let address = match action {
+    let (owner, address) = match action {
         Action::Return => return,
         Action::Die => errhandler::die(function, object, error),
-        Action::Call(_, address) => address,
+        Action::Call(owner, address) => (owner, address),
     };
     let mut handle = match object {
         Object::Comm(comm) => comm.raw(),
         Object::Win(win) => win.raw(),
         Object::File(file) => file.raw(),
         Object::Session(session) => session.raw(),
-        Object::Unborn(_) | Object::Process => mpi_abi::consts::MPI_COMM_SELF.raw(),
+        // There is no such object.
+        Object::Unborn(_) if owner == Owner::Session => MPI_SESSION_NULL.raw(),
+        Object::Unborn(_) => MPI_COMM_NULL.raw(),
+        Object::Process => MPI_COMM_SELF.raw(),
     };
     type Function = unsafe extern "C" fn(*mut usize, *mut c_int, ...);
     // SAFETY: the address is that of an error handler function that the user gave for this kind of

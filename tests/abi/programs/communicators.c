@@ -77,12 +77,85 @@ static void resources(void)
     }
     FAILS(MPI_ERR_ARG, MPI_Comm_split_type(MPI_COMM_WORLD, 4711, 0, MPI_INFO_NULL, &comm));
     FAILS(MPI_ERR_ARG, MPI_Comm_split(MPI_COMM_WORLD, -5, 0, &comm));
+    /* Named sets of processes. */
+    for (int self = 0; self < 2; self++) {
+        OK(MPI_Info_create(&info));
+        OK(MPI_Info_set(info, "mpi_pset_name", self ? "mpi://SELF" : "mpi://WORLD"));
+        OK(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_RESOURCE_GUIDED, 0, info, &comm));
+        CHECK(comm != MPI_COMM_NULL || !ours());
+        if (comm != MPI_COMM_NULL) {
+            OK(MPI_Comm_size(comm, &n));
+            CHECK(n == (self ? 1 : size));
+            OK(MPI_Comm_free(&comm));
+        }
+        OK(MPI_Info_free(&info));
+    }
     FAILS(MPI_ERR_COMM, MPI_Comm_free(&(MPI_Comm){MPI_COMM_WORLD}));
     FAILS(MPI_ERR_COMM, MPI_Comm_disconnect(&(MPI_Comm){MPI_COMM_SELF}));
 }
 
+static int failures;
+static MPI_Comm failed_on;
+
+static void count_failures(MPI_Comm *comm, int *code, ...)
+{
+    (void)code;
+    failures++;
+    failed_on = *comm;
+}
+
+/* Groups without members make no communicator, and nobody else is asked. */
+static void empty_groups(void)
+{
+    MPI_Comm comm = MPI_COMM_WORLD;
+    MPI_Errhandler handler;
+    MPI_Group world;
+    if (rank == 0) {
+        OK(MPI_Comm_create_from_group(MPI_GROUP_EMPTY, "alone", MPI_INFO_NULL, MPI_ERRORS_RETURN, &comm));
+        CHECK(comm == MPI_COMM_NULL);
+        OK(MPI_Comm_group(MPI_COMM_WORLD, &world));
+        comm = MPI_COMM_WORLD;
+        OK(MPI_Intercomm_create_from_groups(world, 0, MPI_GROUP_EMPTY, 0, "alone", MPI_INFO_NULL, MPI_ERRORS_RETURN,
+                                            &comm));
+        CHECK(comm == MPI_COMM_NULL);
+        comm = MPI_COMM_WORLD;
+        OK(MPI_Intercomm_create_from_groups(MPI_GROUP_EMPTY, 0, world, 0, "alone", MPI_INFO_NULL, MPI_ERRORS_RETURN,
+                                            &comm));
+        CHECK(comm == MPI_COMM_NULL);
+        comm = MPI_COMM_WORLD;
+        OK(MPI_Comm_create_group(MPI_COMM_WORLD, MPI_GROUP_EMPTY, 0, &comm));
+        CHECK(comm == MPI_COMM_NULL);
+        OK(MPI_Group_free(&world));
+    }
+    /* The error handler for the new communicator is asked if it cannot be made. */
+    OK(MPI_Comm_create_errhandler(count_failures, &handler));
+    FAILS(MPI_ERR_GROUP, MPI_Comm_create_from_group(MPI_GROUP_NULL, "none", MPI_INFO_NULL, handler, &comm));
+    CHECK(!ours() || (failures == 1 && failed_on == MPI_COMM_NULL));
+    OK(MPI_Errhandler_free(&handler));
+}
+
+/* All hints of the standard are there, with their defaults. */
+static void default_hints(MPI_Comm comm, const char *any_tag)
+{
+    MPI_Info info;
+    char value[64];
+    int len = sizeof value, flag;
+    OK(MPI_Comm_get_info(comm, &info));
+    OK(MPI_Info_get_string(info, "mpi_assert_no_any_tag", &len, value, &flag));
+    CHECK(flag && !strcmp(value, any_tag));
+    len = sizeof value;
+    OK(MPI_Info_get_string(info, "mpi_assert_exact_length", &len, value, &flag));
+    CHECK(flag && !strcmp(value, "false"));
+    len = sizeof value;
+    OK(MPI_Info_get_string(info, "mpi_memory_alloc_kinds", &len, value, &flag));
+    CHECK(flag && strstr(value, "system") && strstr(value, "mpi"));
+    OK(MPI_Info_free(&info));
+}
+
 static void names_and_hints(void)
 {
+    default_hints(MPI_COMM_WORLD, "false");
+    default_hints(MPI_COMM_SELF, "false");
     MPI_Comm comm;
     MPI_Info info;
     char name[MPI_MAX_OBJECT_NAME], value[16];
@@ -95,6 +168,12 @@ static void names_and_hints(void)
     OK(MPI_Info_get_string(info, "mpi_assert_no_any_tag", &len, value, &flag));
     CHECK(flag && !strcmp(value, "true"));
     OK(MPI_Info_free(&info));
+    default_hints(comm, "true");
+    /* A plain duplicate has the defaults (since MPI-4.0). */
+    MPI_Comm copy;
+    OK(MPI_Comm_dup(comm, &copy));
+    default_hints(copy, "false");
+    OK(MPI_Comm_free(&copy));
     OK(MPI_Comm_get_name(comm, name, &len));
     CHECK(len == 0 && !*name);
     OK(MPI_Comm_set_name(comm, "mine"));
@@ -221,6 +300,7 @@ int main(int argc, char **argv)
     OK(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN));
     parts();
     resources();
+    empty_groups();
     names_and_hints();
     nonblocking(MPI_COMM_WORLD);
     if (size > 1)

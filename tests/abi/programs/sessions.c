@@ -43,6 +43,36 @@ static void sets(MPI_Session session)
     FAILS(MPI_ERR_ARG, MPI_Session_get_nth_pset(session, MPI_INFO_NULL, -1, &len, name));
 }
 
+static int failures;
+static MPI_Session failed_on;
+
+static void count_failures(MPI_Session *session, int *code, ...)
+{
+    (void)code;
+    failures++;
+    failed_on = *session;
+}
+
+/* The error handler for a session is asked if the session cannot be made; and for its own errors. */
+static void handlers(void)
+{
+    MPI_Errhandler handler;
+    MPI_Session session;
+    int len = 0;
+    if (!ours())
+        return;
+    OK(MPI_Session_create_errhandler(count_failures, &handler));
+    FAILS(MPI_ERR_INFO, MPI_Session_init((MPI_Info)MPI_COMM_WORLD, handler, &session));
+    CHECK(failures == 1 && failed_on == MPI_SESSION_NULL);
+    OK(MPI_Session_init(MPI_INFO_NULL, handler, &session));
+    OK(MPI_Errhandler_free(&handler));
+    FAILS(MPI_ERR_ARG, MPI_Session_get_nth_pset(session, MPI_INFO_NULL, 77, &len, NULL));
+    CHECK(failures == 2 && failed_on == session);
+    OK(MPI_Session_call_errhandler(session, MPI_ERR_OTHER));
+    CHECK(failures == 3);
+    OK(MPI_Session_finalize(&session));
+}
+
 int main(int argc, char **argv)
 {
     int flag, sum;
@@ -51,6 +81,7 @@ int main(int argc, char **argv)
     OK(MPI_Initialized(&flag));
     CHECK(!flag || !ours());
     sets(first);
+    handlers();
     MPI_Comm one = world_of(first, "one"), two = world_of(second, "two");
     OK(MPI_Comm_rank(one, &rank));
     OK(MPI_Comm_size(one, &size));

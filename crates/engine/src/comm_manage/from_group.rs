@@ -11,13 +11,16 @@ use crate::errhandler::Handler;
 use crate::group::Group;
 use crate::{Error, Result, with};
 use mpi_abi::Comm as Handle;
-use mpi_abi::consts::{MPI_ERR_ARG, MPI_ERR_GROUP, MPI_ERR_INTERN, MPI_MAX_STRINGTAG_LEN};
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_GROUP, MPI_ERR_INTERN, MPI_MAX_STRINGTAG_LEN};
 use std::ffi::c_int;
 use std::sync::Arc;
 
-/// A communicator of `group`, whose members all call this with the same string tag.
+/// A communicator of `group`, whose members all call this with the same string tag; null for the empty group.
 pub fn create_from_group(group: &Group, string_tag: &[u8], handler: Handler) -> Result<Handle> {
     check_string_tag(string_tag)?;
+    if group.is_empty() {
+        return Ok(MPI_COMM_NULL);
+    }
     let me = with(|e| e.me);
     let Some(rank) = group.rank_of(me) else {
         return Err(Error::new(MPI_ERR_GROUP, format!("this process is not in the group of {}", group.size())));
@@ -26,7 +29,8 @@ pub fn create_from_group(group: &Group, string_tag: &[u8], handler: Handler) -> 
     Ok(with(|e| e.enter(CommCore::new(context, Arc::new(group.clone()), rank, None), handler, None)))
 }
 
-/// An intercommunicator between two groups, whose members all call this with the same string tag.
+/// An intercommunicator between two groups, whose members all call this with the same string tag; null if
+/// one of them is empty.
 pub fn intercomm_create_from_groups(
     local: &Group,
     local_leader: c_int,
@@ -36,6 +40,9 @@ pub fn intercomm_create_from_groups(
     handler: Handler,
 ) -> Result<Handle> {
     check_string_tag(string_tag)?;
+    if local.is_empty() || remote.is_empty() {
+        return Ok(MPI_COMM_NULL);
+    }
     for (what, leader, group) in
         [("the local leader", local_leader, local), ("the remote leader", remote_leader, remote)]
     {

@@ -28,7 +28,7 @@ pub use resource::split_type;
 use crate::comm::{Comm, CommCore};
 use crate::errhandler::Handler;
 use crate::group::{Comparison, Group};
-use crate::info::Info;
+use crate::info::{self, Info};
 use crate::topo::Topology;
 use crate::{Engine, Error, Result, naming, with};
 use mpi_abi::Comm as Handle;
@@ -54,19 +54,29 @@ impl Engine {
         self.objects.comms.get(&self.comm_raw(handle))?.local.as_ref()
     }
 
-    /// The hints of a communicator.
+    /// The hints of a communicator: the standard's, as they were given or with their defaults.
     pub fn comm_hints(&self, handle: Handle) -> Result<Info> {
         self.comm(handle)?;
-        Ok(self.objects.comms.get(&self.comm_raw(handle)).map(|extras| extras.hints.clone()).unwrap_or_default())
+        let given = self.objects.comms.get(&self.comm_raw(handle)).map(|extras| &extras.hints);
+        let mut info = Info::default();
+        for (key, default) in HINTS {
+            match given.and_then(|given| given.text(key)) {
+                Some(value) => info.put(key, &value),
+                None if !default.is_empty() => info.put(key, default),
+                None => {}
+            }
+        }
+        info.put(info::MEMORY_KINDS.0, info::MEMORY_KINDS.1);
+        Ok(info)
     }
 
     /// Takes over the hints of `given`.
     pub fn set_comm_hints(&mut self, handle: Handle, given: &Info) -> Result<()> {
         self.comm(handle)?;
         let raw = self.comm_raw(handle);
-        for key in HINTS {
+        for (key, default) in HINTS {
             if let Some(value) = given.text(key)
-                && (matches!(&*value, "true" | "false") || key == "mpi_assert_memory_alloc_kinds")
+                && (matches!(&*value, "true" | "false") || default.is_empty())
             {
                 self.objects.comms.entry(raw).or_default().hints.put(key, &value);
             }
@@ -86,16 +96,17 @@ impl Engine {
     }
 }
 
-/// The hints of MPI-5.0 section 7.4.4: kept and given back if their values make sense, for all of
-/// them are promises of the user that the engine may use or not. Others are not for us.
-const HINTS: [&str; 7] = [
-    "mpi_assert_no_any_tag",
-    "mpi_assert_no_any_source",
-    "mpi_assert_exact_length",
-    "mpi_assert_allow_overtaking",
-    "mpi_assert_strict_persistent_collective_ordering",
-    "mpi_assert_strict_start_ordering",
-    "mpi_assert_memory_alloc_kinds",
+/// The hints of MPI-5.0 section 7.4.4 and their defaults (empty: any text, none unless it is given): kept and given
+/// back if their values make sense, for all of them are promises of the user that the engine may use or not. Others
+/// are not for us.
+const HINTS: [(&str, &str); 7] = [
+    ("mpi_assert_no_any_tag", "false"),
+    ("mpi_assert_no_any_source", "false"),
+    ("mpi_assert_exact_length", "false"),
+    ("mpi_assert_allow_overtaking", "false"),
+    ("mpi_assert_strict_persistent_collective_ordering", "false"),
+    ("mpi_assert_strict_start_ordering", "false"),
+    ("mpi_assert_memory_alloc_kinds", ""),
 ];
 
 /// What a call needs of the communicator that it is made on.

@@ -3,7 +3,7 @@
 
 mod report;
 
-pub use report::{Action, Object, die, report};
+pub use report::{Action, Object, Report, die, report};
 
 use crate::error::{Error, Result};
 use crate::handle::HandleTable;
@@ -99,6 +99,14 @@ fn predefined(handle: Handle) -> Option<Handler> {
         MPI_ERRORS_RETURN => Some(Handler::Return),
         _ => None,
     }
+}
+
+/// The handler of a handle that was given for an object to be made: a communicator or a session.
+fn unborn(table: &Table, handle: Handle) -> Option<Handler> {
+    predefined(handle).or_else(|| {
+        let user = &table.get(handle.raw())?.user;
+        matches!(user.owner, Owner::Comm | Owner::Session).then(|| Handler::User(Arc::clone(user)))
+    })
 }
 
 /// The handler of a handle, to attach it to an object of kind `owner`.

@@ -38,10 +38,23 @@ pub enum Action {
     Call(Owner, usize),
 }
 
-/// The code of `error` for the caller of a function that failed on `object`, and what to do.
+/// What becomes of an error.
+pub struct Report {
+    /// For the caller of the function that failed.
+    pub code: c_int,
+    /// What to do.
+    pub action: Action,
+    /// Whose handler that is: of the process, if the object has none.
+    pub object: Object,
+}
+
+/// What becomes of `error`, with which a function failed on `object`.
 #[cold]
-pub fn report(object: Object, error: &Error) -> (c_int, Action) {
-    with(|e| (e.objects.codes.encode(error), e.handler_or_process(object).action()))
+pub fn report(object: Object, error: &Error) -> Report {
+    with(|e| {
+        let (handler, object) = e.handler_or_process(object);
+        Report { code: e.objects.codes.encode(error), action: handler.action(), object }
+    })
 }
 
 impl Handler {
@@ -92,13 +105,17 @@ impl Engine {
     }
 
     /// The same with what stands in for an object that is none: the process's handler, which is
-    /// that of `MPI_COMM_SELF` once the world is there.
-    fn handler_or_process(&self, object: Object) -> Handler {
+    /// that of `MPI_COMM_SELF` once the world is there. And whose it is.
+    fn handler_or_process(&self, object: Object) -> (Handler, Object) {
         let own = match object {
-            Object::Unborn(handle) => super::predefined(handle),
+            Object::Unborn(handle) => super::unborn(&self.objects.errhandlers, handle),
             _ => self.handler(object).ok().cloned(),
         };
-        own.or_else(|| self.handler(Object::Process).ok().cloned()).unwrap_or_else(|| self.objects.initial.clone())
+        if let Some(own) = own {
+            return (own, object);
+        }
+        let process = self.handler(Object::Process).ok().cloned();
+        (process.unwrap_or_else(|| self.objects.initial.clone()), Object::Process)
     }
 
     /// What a call of the error handler of `object` does.
@@ -154,10 +171,24 @@ mod tests {
         let mut e = Engine::new();
         e.objects.initial = Handler::Return;
         for object in [Object::Process, Object::Win(MPI_WIN_NULL), Object::Comm(MPI_COMM_SELF)] {
-            assert_eq!(e.handler_or_process(object), Handler::Return);
+            assert_eq!(e.handler_or_process(object), (Handler::Return, Object::Process));
         }
         assert_eq!(e.handler(Object::Win(MPI_WIN_NULL)).unwrap_err().class, MPI_ERR_WIN);
-        assert_eq!(e.handler_or_process(Object::Unborn(MPI_ERRORS_ABORT)), Handler::Abort);
+        let fatal = Object::Unborn(MPI_ERRORS_ABORT);
+        assert_eq!(e.handler_or_process(fatal), (Handler::Abort, fatal));
+    }
+
+    #[test]
+    fn an_object_to_be_made_has_the_function_that_was_given_for_it() {
+        let mut e = Engine::new();
+        e.objects.initial = Handler::Return;
+        for (owner, called) in [(Owner::Comm, true), (Owner::Session, true), (Owner::Win, false), (Owner::File, false)]
+        {
+            let object = Object::Unborn(crate::errhandler::create(&mut e.objects.errhandlers, owner, 4096));
+            let (handler, whose) = e.handler_or_process(object);
+            assert_eq!(handler.action(), if called { Action::Call(owner, 4096) } else { Action::Return });
+            assert_eq!(whose, if called { object } else { Object::Process });
+        }
     }
 
     #[test]

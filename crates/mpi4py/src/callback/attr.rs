@@ -17,7 +17,8 @@ use mpi_abi::consts::{
     MPI_UNIVERSE_SIZE, MPI_WIN_CREATE_FLAVOR, MPI_WIN_DISP_UNIT, MPI_WIN_MODEL, MPI_WIN_SIZE, MPI_WTIME_IS_GLOBAL,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyNotImplemented, PyType};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyNotImplemented, PyType};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,29 @@ enum Copies {
     Never,
     Always,
     Asks(Py<PyAny>),
+}
+
+/// Keys that exist, by kind of object and number: for people who debug (`MPI._keyval_registry`).
+static REGISTRY: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let registry = REGISTRY.get_or_try_init(py, || {
+        let kinds = PyDict::new(py);
+        for kind in ["Datatype", "Comm", "Win"] {
+            kinds.set_item(kind, PyDict::new(py))?;
+        }
+        Ok::<_, PyErr>(kinds.unbind())
+    })?;
+    module.add("_keyval_registry", registry)
+}
+
+/// The registry of a kind of object.
+fn registry<'py>(py: Python<'py>, kind: &str) -> PyResult<Bound<'py, PyAny>> {
+    match REGISTRY.get(py) {
+        Some(registry) => registry.bind(py).as_any().get_item(kind),
+        None => Ok(PyDict::new(py).into_any()),
+    }
 }
 
 /// Keys that exist, each with its kind of object.
@@ -72,6 +96,20 @@ impl Key {
             nopython,
             failed: AtomicBool::new(false),
         }))
+    }
+
+    /// The key for the registry: what was given, and whether values are numbers.
+    fn describe<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let copy = match &self.copy {
+            Copies::Never => py.None(),
+            Copies::Always => PyBool::new(py, true).to_owned().into_any().unbind(),
+            Copies::Asks(function) => function.clone_ref(py),
+        };
+        let said = PyDict::new(py);
+        said.set_item("copy_fn", copy)?;
+        said.set_item("delete_fn", self.delete.as_ref())?;
+        said.set_item("nopython", self.nopython)?;
+        py.import("types")?.getattr("SimpleNamespace")?.call((), Some(&said))
     }
 
     /// The value as Python sees it.
@@ -260,6 +298,7 @@ macro_rules! attributes {
                 mpi!(py, $create(Some(copy::<$class>), Some(delete::<$class>), &raw mut keyval, extra))?;
                 let kind = kind::<$class>(py);
                 keys().push((kind, keyval, key));
+                registry(py, stringify!($class))?.set_item(keyval, key.describe(py)?)?;
                 Ok(keyval)
             }
 
@@ -270,6 +309,7 @@ macro_rules! attributes {
                 mpi!(py, $free(&raw mut freed))?;
                 let kind = kind::<$class>(py);
                 keys().retain(|(other, number, _)| *other != kind || *number != keyval);
+                registry(py, stringify!($class))?.call_method1("pop", (keyval, py.None()))?;
                 Ok(freed)
             }
         }

@@ -22,6 +22,7 @@ use std::ffi::c_int;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     refuse_mixture(module.py())?;
+    attr::register(module)?;
     module.add_function(wrap_pyfunction!(_set_uncaught, module)?)
 }
 

@@ -3,10 +3,13 @@
 use super::Datatype;
 use crate::args::{Counts, Ints, length};
 use crate::call::mpi;
+use crate::constants::TYPECLASS_LOGICAL;
 use crate::handle::{H, Handle, new_like};
 use mpi_abi as abi;
 use mpi_abi::Count;
-use mpi_abi::consts::{MPI_DATATYPE_NULL, MPI_ORDER_C};
+use mpi_abi::consts::{
+    MPI_DATATYPE_NULL, MPI_LOGICAL, MPI_LOGICAL1, MPI_LOGICAL2, MPI_LOGICAL4, MPI_LOGICAL8, MPI_LOGICAL16, MPI_ORDER_C,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -135,12 +138,43 @@ factories! {
     "The real type with a decimal precision and range.";
     Create_f90_complex, "p: int, r: int", (p: c_int, r: c_int), MPI_Type_create_f90_complex(p, r),
     "The complex type with a decimal precision and range.";
-    Match_size, "typeclass: int, size: int", (typeclass: c_int, size: c_int), MPI_Type_match_size(typeclass, size),
-    "The type of a class that has this size.";
+}
+
+/// The logical type of so many bytes, if the library has it.
+fn logical(py: Python<'_>, bytes: c_int) -> Option<abi::Datatype> {
+    let sized = match bytes {
+        1 => MPI_LOGICAL1,
+        2 => MPI_LOGICAL2,
+        4 => MPI_LOGICAL4,
+        8 => MPI_LOGICAL8,
+        16 => MPI_LOGICAL16,
+        _ => return None,
+    };
+    // A type that the library lacks has another size or is an error.
+    [sized, MPI_LOGICAL].into_iter().find(|&datatype| {
+        let mut size: Count = 0;
+        mpi!(py, MPI_Type_size_c(datatype, &raw mut size)).is_ok() && size == Count::from(bytes)
+    })
 }
 
 #[pymethods]
 impl Datatype {
+    /// Match_size(cls, typeclass: int, size: int) -> Self
+    ///
+    /// The type of a class that has this size.
+    #[classmethod]
+    fn Match_size<'py>(cls: &Bound<'py, PyType>, typeclass: c_int, size: c_int) -> PyResult<Bound<'py, Self>> {
+        let py = cls.py();
+        if typeclass == TYPECLASS_LOGICAL
+            && let Some(found) = logical(py, size)
+        {
+            return new_like(cls, found);
+        }
+        let mut found = MPI_DATATYPE_NULL;
+        mpi!(py, MPI_Type_match_size(typeclass, size, &raw mut found))?;
+        new_like(cls, found)
+    }
+
     /// Create_struct(cls, blocklengths: Sequence[int], displacements: Sequence[int], datatypes: Sequence[Datatype]) -> Self
     ///
     /// Make a datatype of blocks of different datatypes at given places in bytes.
