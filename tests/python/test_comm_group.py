@@ -61,7 +61,6 @@ class Dup(Case):
         self.assertEqual(MPI.Comm.Compare(self.comm, copy), MPI.CONGRUENT)
         copy.Free()
 
-    @later("Comm.Idup")
     def test_idup(self) -> None:
         copy, request = self.comm.Idup()
         request.Wait()

@@ -40,6 +40,8 @@ pub enum Stale {
     OtherKind(Kind),
     /// The object was freed; the handle is older than the slot's present content.
     Freed,
+    /// The object is still being made ([`HandleTable::reserve`]).
+    Unfinished,
     /// The value was never handed out.
     Unknown,
 }
@@ -50,6 +52,7 @@ pub fn explain(why: Stale) -> String {
     match why {
         Stale::OtherKind(kind) => format!("it is the handle of a {kind:?}"),
         Stale::Freed => "it was freed, or completed, before".to_owned(),
+        Stale::Unfinished => "it is still being made: its request has to be completed first".to_owned(),
         Stale::Unknown => "it was never handed out".to_owned(),
     }
 }
@@ -88,6 +91,45 @@ impl<T> HandleTable<T> {
         self.handle_of(index)
     }
 
+    /// A handle without an object: one comes with [`Self::fill`].
+    pub fn reserve(&mut self) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 1, value: None });
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.handle_of(index)
+    }
+
+    /// The index of a reserved handle.
+    fn reserved(&self, raw: usize) -> Option<usize> {
+        let index = raw & 0xffff_ffff;
+        let slot = self.slots.get(index)?;
+        // A slot that was freed has another generation than any handle that was given out for it.
+        let same = raw >> 32 == (self.kind as usize) << 24 | slot.generation as usize;
+        (same && slot.value.is_none()).then_some(index)
+    }
+
+    /// The object of a reserved handle is there.
+    pub fn fill(&mut self, raw: usize, value: T) {
+        if let Some(index) = self.reserved(raw) {
+            self.slots[index].value = Some(value);
+        }
+    }
+
+    /// A reserved handle gets no object: it is stale from now on.
+    pub fn give_up(&mut self, raw: usize) {
+        if let Some(index) = self.reserved(raw) {
+            self.retire(index);
+        }
+    }
+
+    #[inline]
+    fn retire(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.generation = if slot.generation == GENERATIONS { 1 } else { slot.generation + 1 };
+        self.free.push(u32::try_from(index).unwrap_or(u32::MAX));
+    }
+
     #[inline]
     fn handle_of(&self, index: u32) -> usize {
         let generation = self.slots[index as usize].generation;
@@ -118,10 +160,8 @@ impl<T> HandleTable<T> {
     #[inline]
     pub fn remove(&mut self, raw: usize) -> Option<T> {
         let index = self.slot(raw)?;
-        let slot = &mut self.slots[index];
-        let value = slot.value.take();
-        slot.generation = if slot.generation == GENERATIONS { 1 } else { slot.generation + 1 };
-        self.free.push(u32::try_from(index).unwrap_or(u32::MAX));
+        let value = self.slots[index].value.take();
+        self.retire(index);
         value
     }
 
@@ -130,7 +170,9 @@ impl<T> HandleTable<T> {
     pub fn why_stale(&self, raw: usize) -> Stale {
         match Kind::of(raw) {
             Some(kind) if kind == self.kind => {
-                if (raw & 0xffff_ffff) < self.slots.len() {
+                if self.reserved(raw).is_some_and(|index| !self.free.iter().any(|free| *free as usize == index)) {
+                    Stale::Unfinished
+                } else if (raw & 0xffff_ffff) < self.slots.len() {
                     Stale::Freed
                 } else {
                     Stale::Unknown
@@ -181,6 +223,29 @@ mod tests {
         assert_eq!(table.why_stale(first), Stale::Freed);
         assert_eq!(table.get(second), Some(&"second"));
         assert_eq!(table.from_index(second & 0xffff_ffff), Some(second));
+    }
+
+    #[test]
+    fn a_reserved_handle_names_its_object_once_that_is_there() {
+        let mut table = HandleTable::new(Kind::Comm);
+        let (first, second) = (table.reserve(), table.reserve());
+        let third = table.insert(3);
+        assert_eq!((table.get(first), table.why_stale(first), table.len()), (None, Stale::Unfinished, 3));
+        assert_eq!(table.from_index(0), None);
+        assert_eq!(table.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [3]);
+        table.fill(first, 1);
+        table.fill(first, 9);
+        assert_eq!((table.get(first), table.get(third)), (Some(&1), Some(&3)));
+        table.give_up(second);
+        table.give_up(first);
+        assert_eq!((table.why_stale(second), table.get(first)), (Stale::Freed, Some(&1)));
+        assert_eq!(table.remove(first), Some(1));
+        assert_eq!(table.why_stale(first), Stale::Freed);
+        table.fill(first, 7);
+        assert_eq!(table.get(first), None);
+        let again = table.reserve();
+        assert_eq!(again & 0xffff_ffff, first & 0xffff_ffff);
+        assert_eq!(table.why_stale(first), Stale::Freed);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod world;
 pub use error::{Error, Result};
 
 use comm::Comm;
+use comm_manage::idup::Duplicate;
 use handle::{HandleTable, Kind};
 use objects::Objects;
 use p2p::buffer::Buffers;
@@ -46,6 +47,7 @@ use protocol::partitioned::Unmatched;
 use request::Request;
 use shm::lock::{Guard, Lock};
 use shm::sleep::Sleepers;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Everything the engine knows in this process.
@@ -77,6 +79,8 @@ pub struct Engine {
     pub buffers: Buffers,
     pub(crate) contexts: Contexts,
     pub(crate) unmatched: Unmatched,
+    /// Communicators that are being made, by the receive that they wait for; none: nothing is to be made of it.
+    pub(crate) duplicates: HashMap<usize, Option<Duplicate>>,
     pub(crate) transport: Option<Transport>,
     /// Counts what was sent, received or completed.
     pub(crate) progress_count: u64,
@@ -107,6 +111,7 @@ impl Engine {
             buffers: Buffers::default(),
             contexts: Contexts::default(),
             unmatched: Unmatched::default(),
+            duplicates: HashMap::new(),
             transport: None,
             progress_count: 0,
             sleepers: Sleepers::default(),

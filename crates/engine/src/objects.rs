@@ -72,6 +72,7 @@ impl Default for Objects {
 pub fn not_alive(class: c_int, what: &str, why: Stale, raw: usize) -> Error {
     let text = match why {
         Stale::Freed => format!("the {what} with handle {raw:#x} was freed"),
+        Stale::Unfinished => format!("the {what} with handle {raw:#x} is still being made"),
         Stale::OtherKind(kind) => format!("{raw:#x} is {}, where {} is needed", noun(kind), article(what)),
         Stale::Unknown => match predefined(raw) {
             Some(kind) => format!("{raw:#x} is {}, where {} is needed", noun(kind), article(what)),

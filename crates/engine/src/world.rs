@@ -140,8 +140,8 @@ fn join(asked_level: c_int) -> Result<()> {
         let myself = Arc::new(Group::from_ranks(vec![job.rank]));
         let world = Arc::new(CommCore::new(WORLD_CONTEXT, everybody, job.rank, None));
         let own = Arc::new(CommCore::new(SELF_CONTEXT, myself, 0, None));
-        e.world_comm = e.add_comm(Comm::named(world, "MPI_COMM_WORLD"));
-        e.self_comm = e.add_comm(Comm::named(own, "MPI_COMM_SELF"));
+        e.world_comm = e.add_comm(None, Comm::named(world, "MPI_COMM_WORLD"));
+        e.self_comm = e.add_comm(None, Comm::named(own, "MPI_COMM_SELF"));
         let initial = e.objects.initial.clone();
         for raw in [e.world_comm, e.self_comm] {
             if let Some(comm) = e.comms.get_mut(raw) {
@@ -199,10 +199,16 @@ impl Engine {
         self.world.as_ref().map(|_| self.me)
     }
 
-    /// Enters a communicator into the tables; its handle.
-    pub fn add_comm(&mut self, comm: Comm) -> usize {
+    /// Enters a communicator into the tables, under a handle that was reserved or a new one; its handle.
+    pub fn add_comm(&mut self, reserved: Option<usize>, comm: Comm) -> usize {
         self.contexts.attach(&comm.core);
-        self.comms.insert(comm)
+        match reserved {
+            Some(raw) => {
+                self.comms.fill(raw, comm);
+                raw
+            }
+            None => self.comms.insert(comm),
+        }
     }
 
     /// Takes a communicator out of the tables.

@@ -127,6 +127,29 @@ pub(crate) fn copy_all(old: Object, new: Object) -> Result<()> {
     Ok(())
 }
 
+/// The attributes that a duplicate of `old` gets, up to the first whose copy function fails.
+pub(crate) fn copies(old: Object) -> (Attributes, Result<()>) {
+    let mut copies = Attributes::default();
+    let mut copy = || {
+        for entry in with(|e| old.attributes(e).map(|attributes| attributes.to_vec()))? {
+            if let Some(value) = copied(old, &entry)? {
+                copies.put(Entry { value, ..entry });
+            }
+        }
+        Ok(())
+    };
+    let outcome = copy();
+    (copies, outcome)
+}
+
+/// Ends attributes that were copied for an object which is not made after all.
+pub(crate) fn drop_copies(object: Object, mut copies: Attributes) {
+    while let Some(entry) = copies.pop() {
+        // The error of the copying is the one to report.
+        let _ = delete(object, &entry);
+    }
+}
+
 /// Ends all attributes of an object that is about to be freed, the last one first. At an error the
 /// attribute concerned and those before it stay.
 pub(crate) fn delete_all(object: Object) -> Result<()> {

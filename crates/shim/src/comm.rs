@@ -8,8 +8,7 @@ use engine::comm::facts::{self, Facts};
 use engine::errhandler::{self, Handler, Owner};
 use engine::group::{self, Group as Processes};
 use engine::info::{self, Info as Hints};
-use engine::status::Status;
-use engine::{Error, Result, comm_manage, request, with};
+use engine::{Error, Result, comm_manage, with};
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_COMM, MPI_INFO_NULL};
 use mpi_abi::{Comm, Errhandler, Group, Info, Request};
 use std::ffi::{c_char, c_int};
@@ -88,12 +87,12 @@ pub(crate) unsafe fn MPI_Comm_compare(comm1: Comm, comm2: Comm, result: *mut c_i
 }
 
 /// A duplicate with attributes, and with the hints of `info`.
-fn duplicate(comm: Comm, info: Info, make: impl FnOnce(Comm) -> Result<Comm>) -> Result<Comm> {
+fn duplicate(comm: Comm, info: Info) -> Result<Comm> {
     let hints = with(|e| {
         e.comm(comm)?;
         info::optional(&e.objects, info)
     })?;
-    let new = make(comm)?;
+    let new = comm_manage::dup(comm)?;
     with(|e| e.set_comm_hints(new, &hints))?;
     attr::copy_all(Object::Comm(comm), Object::Comm(new)).inspect_err(|_| {
         // What was copied so far goes the way it came; the first error is the one to report.
@@ -111,7 +110,7 @@ pub(crate) unsafe fn MPI_Comm_dup(comm: Comm, newcomm: *mut Comm) -> Result<()> 
 pub(crate) unsafe fn MPI_Comm_dup_with_info(comm: Comm, info: Info, newcomm: *mut Comm) -> Result<()> {
     // SAFETY: the C caller's word for the address.
     let newcomm = unsafe { Out::new(newcomm, "newcomm") }?;
-    newcomm.set(duplicate(comm, info, comm_manage::dup)?);
+    newcomm.set(duplicate(comm, info)?);
     Ok(())
 }
 
@@ -128,9 +127,26 @@ pub(crate) unsafe fn MPI_Comm_idup_with_info(
 ) -> Result<()> {
     // SAFETY: the C caller's word for the addresses.
     let (newcomm, request) = unsafe { (Out::new(newcomm, "newcomm")?, Out::new(request, "request")?) };
-    newcomm.set(duplicate(comm, info, comm_manage::idup)?);
-    request.set(Request::from_raw(with(|e| e.requests.insert(request::Request::complete(Status::EMPTY, comm.raw())))));
-    Ok(())
+    let hints = with(|e| {
+        e.comm(comm)?;
+        info::optional(&e.objects, info)
+    })?;
+    let (attributes, copied) = attr::copies(Object::Comm(comm));
+    match copied {
+        Ok(()) => {
+            if let Some((new, raw)) = comm_manage::idup(comm, Some(comm_manage::Copied { hints, attributes }))? {
+                newcomm.set(new);
+                request.set(Request::from_raw(raw));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            // The other processes make theirs, which needs us.
+            comm_manage::idup(comm, None)?;
+            attr::drop_copies(Object::Comm(MPI_COMM_NULL), attributes);
+            Err(error)
+        }
+    }
 }
 
 /// The processes of a group handle.

@@ -6,7 +6,6 @@
 
 use super::Parent;
 use crate::comm::CommCore;
-use crate::group::Group;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
 use crate::progress::wait_for;
@@ -129,31 +128,6 @@ fn swap(core: &CommCore, mine: &[u8]) -> Result<Vec<u8>> {
 /// Tag of messages between the leaders of an intercommunicator, on the engine's context.
 const LEADERS: c_int = c_int::MAX;
 
-/// Tag of the numbers of nonblocking duplicates, on the engine's context.
-const DUPLICATES: c_int = c_int::MAX - 2;
-
-/// `count` context numbers for a duplicate that may not wait for more than it must: the first
-/// process of the communicator, of both sides if there are two, takes them and tells each other
-/// one. It returns at once; the others when it has called.
-pub(super) fn from_first(parent: &Parent, count: u32) -> Result<u32> {
-    let core = &parent.core;
-    let (near, far) = (&core.group, core.remote.as_deref());
-    let (one, other) = match far {
-        Some(far) if !first_side(core) => (far, Some(&**near)),
-        far => (&**near, far),
-    };
-    let first = super::world_rank(one, 0)?;
-    let context = core.context + 1;
-    if parent.me != first {
-        return Reader(&hear(context, first, DUPLICATES)?).number();
-    }
-    let taken = take(count)?;
-    for member in one.iter().chain(other.into_iter().flat_map(Group::iter)).filter(|member| *member != first) {
-        tell(context, member, DUPLICATES, &taken.to_le_bytes())?;
-    }
-    Ok(taken)
-}
-
 /// The tag, on the engine's context, for a call that the user gave a tag: negative, which no
 /// collective uses.
 pub(super) fn private(tag: c_int) -> c_int {
@@ -258,6 +232,7 @@ pub(crate) fn write_numbers(to: &mut Vec<u8>, numbers: impl Iterator<Item = u32>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comm_manage::idup::DUPLICATES;
 
     #[test]
     fn lists_come_back_as_they_were_written() {

@@ -27,20 +27,6 @@ pub fn dup(comm: Handle) -> Result<Handle> {
     }
 }
 
-/// The same for the nonblocking form: the first process of the communicator does not wait, the
-/// others wait until it has called.
-pub fn idup(comm: Handle) -> Result<Handle> {
-    let parent = Parent::of(comm)?;
-    let group = Arc::clone(&parent.core.group);
-    match &parent.core.remote {
-        None => Ok(parent.intra(agree::from_first(&parent, PAIR)?, group, parent.core.topology.clone())),
-        Some(remote) => {
-            let contexts = Inter::new(agree::from_first(&parent, TRIPLE)?, agree::first_side(&parent.core));
-            Ok(parent.inter(contexts, group, Arc::clone(remote)))
-        }
-    }
-}
-
 /// Communicators of the members' groups: each process gives one that it is in, or any that it is
 /// not in; those in the same group give the same.
 pub fn create(comm: Handle, group: &Group) -> Result<Handle> {

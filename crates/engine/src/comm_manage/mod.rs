@@ -6,6 +6,7 @@
 //! | `mod.rs` | what a communicator has besides its core; entering and leaving the tables; comparison |
 //! | `agree.rs` | how the members agree on contexts and exchange what they know |
 //! | `make.rs` | dup, create, split |
+//! | `idup.rs` | dup that does not wait |
 //! | `resource.rs` | split_type |
 //! | `hardware.rs` | which package, NUMA node, ... this process runs on |
 //! | `inter.rs` | intercommunicators: create, merge |
@@ -16,13 +17,15 @@
 pub(crate) mod agree;
 mod from_group;
 pub mod hardware;
+pub(crate) mod idup;
 mod inter;
 mod make;
 mod resource;
 
 pub use from_group::{create_from_group, intercomm_create_from_groups};
+pub use idup::{Copied, idup};
 pub use inter::{intercomm_create, intercomm_merge};
-pub use make::{create, create_group, dup, idup, split};
+pub use make::{create, create_group, dup, split};
 pub use resource::split_type;
 
 use crate::comm::{Comm, CommCore};
@@ -84,10 +87,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Enters a new communicator into the tables.
-    fn enter(&mut self, core: CommCore, handler: Handler, local: Option<Arc<CommCore>>) -> Handle {
+    /// Enters a new communicator into the tables, under a handle that was reserved or a new one.
+    fn enter(
+        &mut self,
+        reserved: Option<usize>,
+        core: CommCore,
+        handler: Handler,
+        local: Option<Arc<CommCore>>,
+    ) -> Handle {
         let comm = Comm { errhandler: handler, ..Comm::new(Arc::new(core)) };
-        let raw = self.add_comm(comm);
+        let raw = self.add_comm(reserved, comm);
         if let Some(local) = local {
             self.contexts.attach(&local);
             self.objects.comms.insert(raw, Extras { local: Some(local), ..Extras::default() });
@@ -135,7 +144,7 @@ impl Parent {
     pub(crate) fn intra(&self, context: u32, group: Arc<Group>, topology: Option<Arc<Topology>>) -> Handle {
         let Some(rank) = group.rank_of(self.me) else { return MPI_COMM_NULL };
         let core = CommCore { topology, ..CommCore::new(context, self.in_session(group), rank, None) };
-        with(|e| e.enter(core, self.handler.clone(), None))
+        with(|e| e.enter(None, core, self.handler.clone(), None))
     }
 
     /// The group as one of the session that this communicator comes from.
@@ -154,7 +163,7 @@ impl Parent {
 fn enter_inter(contexts: agree::Inter, local: Arc<Group>, remote: Arc<Group>, me: u32, handler: Handler) -> Handle {
     let Some(rank) = local.rank_of(me).filter(|_| !remote.is_empty()) else { return MPI_COMM_NULL };
     let own = Arc::new(CommCore::new(contexts.local, Arc::clone(&local), rank, None));
-    with(|e| e.enter(CommCore::new(contexts.inter, local, rank, Some(remote)), handler, Some(own)))
+    with(|e| e.enter(None, CommCore::new(contexts.inter, local, rank, Some(remote)), handler, Some(own)))
 }
 
 /// The rank in the job of a member; members have one.

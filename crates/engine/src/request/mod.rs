@@ -162,8 +162,8 @@ impl Engine {
             self.release_room(raw);
         }
         let gone = self.requests.get(raw).is_some_and(|r| r.detached && r.recipe.is_none());
-        if gone {
-            self.requests.remove(raw);
+        if gone && let Some(request) = self.requests.remove(raw) {
+            self.detached_is_over(raw, &request);
         }
         self.progress_count += 1;
     }
