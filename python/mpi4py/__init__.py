@@ -39,6 +39,7 @@ class Rc:
     recv_mprobe  kept for programs that set it: objects are always received by matched probe
     irecv_bufsz  kept for programs that set it: irecv takes objects of any size
     errors       "exception", "default", "abort" or "fatal"
+    strided      arrays of any strides as buffers, elements in C order, as `MPI.strided` does (False)
     """
 
     initialize = True
@@ -49,6 +50,7 @@ class Rc:
     recv_mprobe = True
     irecv_bufsz = 32768
     errors = "exception"
+    strided = False
 
     def __init__(self, **options: object) -> None:
         """Make options that differ from the defaults in `options`."""

@@ -109,7 +109,16 @@ NO = ("0", "n", "no", "f", "false", "off")
 
 def _read_environment(rc: "Rc") -> None:
     """Let MPI4PY_RC_<OPTION> set the options; a value that is none is reported and ignored."""
-    for name in ("initialize", "threads", "thread_level", "finalize", "fast_reduce", "recv_mprobe", "errors"):
+    for name in (
+        "initialize",
+        "threads",
+        "thread_level",
+        "finalize",
+        "fast_reduce",
+        "recv_mprobe",
+        "errors",
+        "strided",
+    ):
         text = os.environ.get(f"MPI4PY_RC_{name.upper()}")
         if text is None:
             continue

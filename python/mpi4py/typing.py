@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, Union
 if TYPE_CHECKING:
     from .MPI import BottomType, Datatype, InPlaceType
     from .MPI import buffer as _MPIBuffer
+    from .MPI import strided as _MPIStrided
 
 __all__ = [
     "Aint",
@@ -66,13 +67,14 @@ Displ = SupportsIndex
 Offset = SupportsIndex
 
 TypeSpec = Union["Datatype", str]
-_Data = Union[Buffer, Bottom]
+_Array = Union[Buffer, "_MPIStrided"]
+_Data = Union[_Array, Bottom]
 _Counts = Sequence[Count]
 _Displs = Sequence[Displ]
 
 # A buffer alone, or with a count, a displacement and a type.
 BufSpec = Union[
-    Buffer,
+    _Array,
     tuple[_Data, Count],
     tuple[_Data, TypeSpec],
     tuple[_Data, Count, TypeSpec],
@@ -81,10 +83,10 @@ BufSpec = Union[
     list[Any],
 ]
 # In blocks of one size for all ranks.
-BufSpecB = Union[Buffer, tuple[_Data, Count], tuple[_Data, TypeSpec], tuple[_Data, Count, TypeSpec], list[Any]]
+BufSpecB = Union[_Array, tuple[_Data, Count], tuple[_Data, TypeSpec], tuple[_Data, Count, TypeSpec], list[Any]]
 # In blocks, each with its size and place.
 BufSpecV = Union[
-    Buffer,
+    _Array,
     tuple[_Data, _Counts],
     tuple[_Data, tuple[_Counts, _Displs]],
     tuple[_Data, TypeSpec],

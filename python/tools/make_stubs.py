@@ -100,6 +100,7 @@ NEW = {
     "InPlaceType": ("__new__", "(cls) -> Self"),
     "BufferAutomaticType": ("__new__", "(cls) -> Self"),
     "buffer": ("__new__", "(cls, buf: Buffer = ..., /) -> Self"),
+    "strided": ("__new__", "(cls, obj: Buffer | strided, /) -> Self"),
     "Pickle": (
         "__init__",
         "(self, dumps: Callable[..., bytes] | None = None, loads: Callable[..., Any] | None = None,"
@@ -159,7 +160,7 @@ def signature(member, static=False):
 def is_writable(cls, member):
     """Whether a property can be set: one that cannot says so whatever the value."""
     try:
-        instance = cls(b"") if cls.__name__ == "buffer" else cls()
+        instance = cls(b"") if cls.__name__ in ("buffer", "strided") else cls()
         member.__set__(instance, object())
     except AttributeError as error:
         return "writable" not in str(error) and "setter" not in str(error) and "can't set" not in str(error)

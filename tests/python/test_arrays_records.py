@@ -206,8 +206,9 @@ class Numpy(Records):
             MPI.Request.Waitall([receive, send])
             for name in dtype.names or ():
                 self.assertEqual(got[name].tobytes(), filled(dtype, 5, self.left)[name].tobytes())
-        self.comm.Send(filled(dtype, 5, self.rank), self.right, 4)
+        sending = self.comm.Isend(filled(dtype, 5, self.rank), self.right, 4)
         pending.Wait()
+        sending.Wait()
         for request in (receive, send):
             request.Free()
 

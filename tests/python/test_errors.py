@@ -334,6 +334,52 @@ class Counts(ErrorCase):
         column.Free()
 
     @our_extension("the original trusts the counts")
+    def test_a_datatype_past_the_end_of_the_array_that_a_part_belongs_to(self) -> None:
+        """From a part, a datatype may reach into the rest of the array, before and behind it, and no further."""
+        matrix = np.zeros((4, 5))
+        flat = matrix.reshape(-1)
+        column = MPI.DOUBLE.Create_vector(4, 1, 5).Commit()
+        back = MPI.DOUBLE.Create_hindexed([1, 1], [0, -40]).Commit()
+        for message in ([flat[3:], 1, column], [flat[4:6], 1, column], [matrix[1, 2:], 1, back]):
+            request = self.comm.Isend(message, self.rank)
+            self.comm.Recv(np.zeros(4), self.rank)
+            request.Wait()
+        for message, text in (
+            ([flat[5:], 1, column], "from byte 0 to byte 128, .* 120 bytes, .* from byte -40 to byte 120"),
+            ([flat[3:], 2, column], "2 elements of the datatype"),
+            ([matrix[0, 2:], 1, back], "from byte -40 to byte 8, .* 24 bytes, .* from byte -16 to byte 144"),
+        ):
+            for call in (self.comm.Send, self.comm.Recv):
+                with self.assertRaisesRegex(ValueError, text):
+                    call(message, self.rank)
+        column.Free()
+        back.Free()
+
+    @our_extension("the original trusts the counts")
+    def test_both_numbers(self) -> None:
+        memory = np.zeros(10)
+        for message, text in (
+            ([memory, 11, MPI.DOUBLE], "11 elements do not fit, the buffer has 10 elements of 8 bytes"),
+            ([memory, (4, 7), MPI.DOUBLE], "4 elements from element 7 on, 11 in all, do not fit, .* 10 elements"),
+            ([memory, 4, 7, MPI.DOUBLE], "4 elements from element 7 on, 11 in all, do not fit, .* 10 elements"),
+            ([memory, 81, MPI.BYTE], "81 elements do not fit, the buffer has 80 elements of 1 bytes"),
+            ([bytearray(10), 3, MPI.INT], "3 elements do not fit, the buffer has 2 elements of 4 bytes .10 bytes"),
+        ):
+            with self.assertRaisesRegex(ValueError, text):
+                self.comm.Send(message, self.rank)
+        wide = np.zeros(2 * self.size)
+        for counts, displs, text in (
+            (
+                [2] * (self.size - 1) + [3],
+                None,
+                f"3 elements .* {2 * self.size} elements .*block of rank {self.size - 1}",
+            ),
+            ([2] * self.size, [2 * self.size - 1] * self.size, f"{2 * self.size + 1} in all, .*block of rank 0"),
+        ):
+            with self.assertRaisesRegex(ValueError, text):
+                self.comm.Allgatherv(np.zeros(2), [wide, counts, displs, MPI.DOUBLE])
+
+    @our_extension("the original trusts the counts")
     def test_past_the_end_in_vector_forms(self) -> None:
         n = self.size
         memory, one = np.zeros(2 * n), np.zeros(2)

@@ -183,6 +183,29 @@ class WhatIsABuffer(Forms):
         self.ring(MPI.buffer.fromaddress(address.ctypes.data, 100), got)
         self.good(data.wrong(got.tobytes(), self.left + 1, 100))
 
+    def test_for_nobody_nothing_is_looked_at(self) -> None:
+        """Ranks at an edge may have no buffer: what they send to PROC_NULL is not looked at."""
+        nobody, status = MPI.PROC_NULL, MPI.Status()
+        for thing in (None, "text", 5, [1, 2, 3], np.zeros((3, 4))[:, 1], np.zeros(3, "O"), [np.zeros(2), 50, MPI.INT]):
+            for send in (self.comm.Send, self.comm.Ssend, self.comm.Bsend, self.comm.Rsend):
+                send(thing, nobody)
+            for start in (self.comm.Isend, self.comm.Issend, self.comm.Ibsend, self.comm.Irecv):
+                start(thing, nobody).Wait()
+            for set_up in (self.comm.Send_init, self.comm.Recv_init):
+                request = set_up(thing, nobody)
+                request.Start()
+                request.Wait()
+                request.Free()
+            self.comm.Recv(thing, nobody, status=status)
+            self.check_status(status, nobody, MPI.ANY_TAG, 0)
+            self.comm.Sendrecv(thing, nobody, 0, thing, nobody)
+            self.comm.Sendrecv_replace(thing, nobody, 0, nobody)
+        got = np.zeros(3)
+        request = self.comm.Irecv(got, self.rank)
+        self.comm.Sendrecv(np.ones(3), self.rank, 0, "text", nobody)
+        request.Wait()
+        self.same(got, [1, 1, 1])
+
     def test_what_is_no_buffer(self) -> None:
         for thing in ("text", 5, 1.5, object(), {}, [1, 2, 3], [1.0, 2.0], [], [b"x"], [b"x", 1, 0, MPI.BYTE, 0]):
             with self.assertRaises((TypeError, ValueError, KeyError), msg=repr(thing)):

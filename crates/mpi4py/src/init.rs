@@ -39,6 +39,7 @@ struct Options {
     thread_level: c_int,
     finalize: bool,
     errors: Option<abi::Errhandler>,
+    strided: bool,
 }
 
 impl Options {
@@ -82,6 +83,7 @@ impl Options {
             thread_level,
             finalize: flag("finalize", initialize)?,
             errors,
+            strided: flag("strided", false)?,
         })
     }
 }
@@ -93,6 +95,7 @@ fn bad_option(name: &str, value: &str, allowed: &str) -> PyErr {
 /// What the import of the module does to MPI.
 pub(crate) fn start(py: Python<'_>) -> PyResult<()> {
     let options = Options::read(py)?;
+    crate::buffer::strided::set_always(options.strided);
     FINALIZE.store(options.finalize, Ordering::Relaxed);
     ERRORS.store(options.errors.map_or(0, abi::Errhandler::raw), Ordering::Relaxed);
     // SAFETY: `at_exit` is a function without arguments that does not need the interpreter.

@@ -66,6 +66,7 @@ fn MPI(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<comm::Intercomm>()?;
     module.add_class::<win::Win>()?;
     module.add_class::<file::File>()?;
+    module.add_class::<buffer::strided::Strided>()?;
 
     error::register(module)?;
     special::register(module)?;

@@ -1,7 +1,8 @@
 //! `MPI.Op`: reductions. Chapter 6.9 of the standard. The predefined ones can be called on Python
 //! values; those written in Python are made in `callback/op.rs`.
 
-use crate::buffer::{Access, spec};
+use crate::buffer::Access;
+use crate::buffer::packed::{Form, operand};
 use crate::call::{mpi, mpi_wait};
 use crate::handle::{Handle, handle_class};
 use mpi_abi as abi;
@@ -127,8 +128,8 @@ impl Op {
     /// Apply the operation to two buffers of this process.
     fn Reduce_local(&self, py: Python<'_>, inbuf: &Bound<'_, PyAny>, inoutbuf: &Bound<'_, PyAny>) -> PyResult<()> {
         let raw = self.raw();
-        let s = spec::simple(inbuf, Access::Read, 1)?;
-        let r = spec::simple(inoutbuf, Access::Write, 1)?;
+        let s = operand(inbuf, Access::Read, 1, Form::Blocking)?;
+        let r = operand(inoutbuf, Access::Write, 1, Form::Blocking)?;
         if s.datatype != r.datatype {
             return Err(PyValueError::new_err("mismatch in input and output MPI datatypes"));
         }

@@ -3,11 +3,14 @@
 
 use super::infer::{self, Found};
 use super::made::Typed;
-use super::{Keep, View, cai, ctypes, dlpack, numpy, record, view};
+use super::object::Buffer;
+use super::strided::Spread;
+use super::{Keep, View, ctypes, device, numpy, record, strided, view};
 use crate::args::expected;
 use crate::special;
 use mpi_abi::Datatype;
-use pyo3::exceptions::PyBufferError;
+use mpi_abi::consts::MPI_BYTE;
+use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyMemoryView, PyType};
 use std::ffi::c_void;
@@ -95,6 +98,8 @@ pub(crate) enum Kind {
     Whole,
     /// A part of other memory; a derived datatype may reach beyond it.
     Part,
+    /// A part of memory of which it is known how far it goes, in bytes before and after the first byte of the part.
+    Within(isize, isize),
     /// No memory: `None`.
     Nothing,
     /// An address constant: no size at all.
@@ -123,19 +128,38 @@ pub(crate) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Mem
     if let Some(memory) = numpy::acquire(object, access) {
         return memory;
     }
-    general(object, access)
+    general(object, access, true)
+}
+
+/// As [`acquire`], also of devices that the library cannot reach: for who wants to know where it is.
+pub(super) fn anywhere(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
+    numpy::acquire(object, access).unwrap_or_else(|| general(object, access, false))
 }
 
 /// All other kinds of objects than NumPy's arrays.
-fn general(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
+fn general(object: &Bound<'_, PyAny>, access: Access, reach: bool) -> PyResult<Memory> {
     let bytes = view::is_bytes(object);
     if !bytes && let Some(addr) = special::address(object) {
         return Ok(Memory::constant(addr));
     }
+    if !bytes
+        && let Ok(buffer) = object.cast_exact::<Buffer>()
+        && let Some((addr, nbytes, device)) = buffer.get().on_device()
+    {
+        let readonly = buffer.get().is_readonly();
+        if readonly && access == Access::Write {
+            return Err(PyBufferError::new_err("the buffer is read-only, and MPI is to write into it"));
+        }
+        if reach {
+            device::check(addr, nbytes, device)?;
+        }
+        let (element, kind) = (Element::Type(MPI_BYTE), Kind::Part);
+        return Ok(Memory { addr, nbytes, readonly, element, kind, keep: Keep::Object(object.clone().unbind()) });
+    }
     if bytes || view::speaks(object) {
         let view = match View::get(object, access) {
             Ok(view) => view,
-            Err(error) => return refused(object, access, error),
+            Err(error) => return refused(object, access, reach, error),
         };
         return Ok(Memory {
             addr: view.addr(),
@@ -146,28 +170,29 @@ fn general(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
             keep: Keep::View(view),
         });
     }
-    if let Some(memory) = dlpack::acquire(object, access)? {
-        return Ok(memory);
+    if let Some(spread) = Spread::by_protocol(object, access)? {
+        return if reach { spread.reachable()?.contiguous() } else { spread.contiguous() };
     }
-    if let Some(memory) = cai::acquire(object, access)? {
-        return Ok(memory);
+    if strided::is_strided(object) {
+        return Err(PyTypeError::new_err(
+            "MPI.strided stands for a message; here memory in one piece is needed: make a copy \
+             (numpy.ascontiguousarray), or describe the array that it is a part of with a datatype",
+        ));
     }
     Err(expected("a buffer (an array, bytes ...), or a list or tuple with a buffer", object))
 }
 
 /// An object has the buffer protocol and refuses: it may have another one, else the error says what to do.
 #[cold]
-fn refused(object: &Bound<'_, PyAny>, access: Access, error: PyErr) -> PyResult<Memory> {
+fn refused(object: &Bound<'_, PyAny>, access: Access, reach: bool, error: PyErr) -> PyResult<Memory> {
     // Classes derived from NumPy's: their elements may be dates or fields that the protocol has no format for.
     if let Some(plain) = numpy::base_view(object)
         && let Some(memory) = numpy::acquire(&plain, access)
     {
         return memory;
     }
-    for other in [dlpack::acquire, cai::acquire] {
-        if let Ok(Some(memory)) = other(object, access) {
-            return Ok(memory);
-        }
+    if let Ok(Some(spread)) = Spread::by_protocol(object, access) {
+        return if reach { spread.reachable()?.contiguous() } else { spread.contiguous() };
     }
     Err(explain(object, access, error))
 }

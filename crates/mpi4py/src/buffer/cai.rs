@@ -1,7 +1,8 @@
 //! Memory by the CUDA array interface: the attribute `__cuda_array_interface__`.
 
-use super::acquire::{Access, Element, Kind, Memory};
-use super::dlpack::contiguous;
+use super::acquire::{Access, Element};
+use super::device::{CUDA, UNKNOWN};
+use super::strided::Spread;
 use super::{Keep, infer};
 use mpi_abi::consts::MPI_BYTE;
 use pyo3::exceptions::{PyBufferError, PyRuntimeWarning, PyValueError};
@@ -14,7 +15,7 @@ pub(super) fn speaks(object: &Bound<'_, PyAny>) -> bool {
 }
 
 /// `None` if the object does not have the interface.
-pub(super) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
+pub(super) fn spread(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Spread>> {
     let py = object.py();
     let Some(interface) = object.getattr_opt(pyo3::intern!(py, "__cuda_array_interface__"))? else {
         return Ok(None);
@@ -24,7 +25,8 @@ pub(super) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Opt
     let optional = |name: &str| Ok::<_, PyErr>(interface.get_item(name)?.filter(|value| !value.is_none()));
 
     let data = required("data")?.cast_into::<PyTuple>().map_err(PyErr::from)?;
-    let (address, readonly): (usize, bool) = data.extract()?;
+    // No elements may have no address.
+    let (address, readonly): (Option<usize>, bool) = data.extract()?;
     let typestr = required("typestr")?.cast_into::<PyString>().map_err(PyErr::from)?.to_string();
     let shape: Vec<i64> = required("shape")?.cast_into::<PyTuple>().map_err(PyErr::from)?.extract()?;
     let strides: Option<Vec<i64>> = match optional("strides")? {
@@ -45,21 +47,28 @@ pub(super) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Opt
     if shape.iter().any(|&size| size < 0) {
         return Err(PyBufferError::new_err("__cuda_array_interface__: negative size in 'shape'"));
     }
-    if let Some(strides) = strides
-        && !contiguous(&shape, &strides, i64::try_from(itemsize)?)
-    {
-        return Err(PyBufferError::new_err("__cuda_array_interface__: the buffer is not contiguous"));
-    }
     if readonly && access == Access::Write {
         return Err(PyBufferError::new_err("__cuda_array_interface__: read-only, and MPI is to write into it"));
     }
-    let elements = shape.iter().fold(1_i64, |product, &size| product.saturating_mul(size));
-    Ok(Some(Memory {
-        addr: ptr::with_exposed_provenance_mut(address),
-        nbytes: isize::try_from(elements)?.saturating_mul(itemsize),
+    let strides = match strides {
+        None => Spread::c_order(&shape, itemsize),
+        Some(strides) if strides.len() == shape.len() => strides,
+        Some(strides) => {
+            return Err(PyBufferError::new_err(format!(
+                "__cuda_array_interface__: {} strides for {} dimensions",
+                strides.len(),
+                shape.len()
+            )));
+        }
+    };
+    Ok(Some(Spread {
+        addr: ptr::with_exposed_provenance_mut(address.unwrap_or(0)),
+        shape,
+        strides,
+        itemsize,
         readonly,
         element,
-        kind: Kind::Part,
+        device: Some((CUDA, UNKNOWN)),
         keep: Keep::Object(object.clone().unbind()),
     }))
 }
@@ -84,13 +93,15 @@ fn element(typestr: &str) -> PyResult<(Element, isize)> {
     } else {
         match infer::by_code(&format!("{kind}{itemsize}")) {
             Some(datatype) => Element::Type(datatype),
-            None => Element::Format(typestr.into(), itemsize),
+            // Types of their own, as quarter precision: their bytes.
+            None => Element::Type(MPI_BYTE),
         }
     };
     Ok((element, itemsize))
 }
 
-/// Whether the object's memory has to be taken as a device's.
-pub(super) fn is_on_device(object: &Bound<'_, PyAny>) -> bool {
-    !super::view::speaks(object) && !super::dlpack::speaks(object) && speaks(object)
+/// The device that the object's memory has to be taken for.
+pub(super) fn device_of(object: &Bound<'_, PyAny>) -> Option<(i32, i32)> {
+    let only = speaks(object) && !super::view::speaks(object) && !super::dlpack::speaks(object);
+    only.then_some((CUDA, UNKNOWN))
 }

@@ -1,8 +1,10 @@
 //! Memory by DLPack: `__dlpack__` and `__dlpack_device__`. The capsule is only looked at, not taken
 //! over: it is held as long as the memory is in use, and its owner frees the tensor with it.
 
-use super::acquire::{Access, Element, Kind, Memory};
+use super::acquire::{Access, Element};
+use super::strided::Spread;
 use super::{Keep, infer};
+use mpi_abi::Count;
 use mpi_abi::consts::MPI_BYTE;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
@@ -44,61 +46,67 @@ pub(super) fn speaks(object: &Bound<'_, PyAny>) -> bool {
 }
 
 /// `None` if the object does not speak DLPack.
-pub(super) fn acquire(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
+pub(super) fn spread(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Spread>> {
     if !speaks(object) {
         return Ok(None);
     }
     let device = device(object)?;
-    let capsule = capsule(object, device)?;
+    let capsule = capsule(object, device.0)?;
     let (tensor, readonly) = tensor(&capsule)?;
     if readonly && access == Access::Write {
         return Err(PyBufferError::new_err("dlpack: the buffer is read-only, and MPI is to write into it"));
     }
     // SAFETY: the capsule is alive and its pointer is what its name says.
     let tensor = unsafe { &*tensor };
-    let elements = elements(tensor)?;
     let itemsize = (u32::from(tensor.bits) * u32::from(tensor.lanes)).div_ceil(8);
     let itemsize = isize::try_from(itemsize)?;
+    let (shape, strides) = dimensions(tensor, itemsize)?;
     let offset = usize::try_from(tensor.byte_offset).map_err(|_| PyBufferError::new_err("dlpack: byte offset"))?;
-    Ok(Some(Memory {
+    Ok(Some(Spread {
         addr: if tensor.data.is_null() { tensor.data } else { tensor.data.wrapping_byte_add(offset) },
-        nbytes: elements.saturating_mul(itemsize),
+        shape,
+        strides,
+        itemsize,
         readonly,
         element: element(tensor),
-        kind: Kind::Part,
+        device: (device.0 != CPU).then_some(device),
         keep: Keep::Object(capsule.unbind()).and(Keep::Object(object.clone().unbind())),
     }))
 }
 
-/// Whether the object's memory can be read by the processor. Objects of other kinds: yes.
-pub(super) fn is_on_device(object: &Bound<'_, PyAny>) -> bool {
-    speaks(object) && device(object).is_ok_and(|device| device != CPU)
+/// The device that the object's memory belongs to, if it is none of the processor.
+pub(super) fn device_of(object: &Bound<'_, PyAny>) -> Option<(i32, i32)> {
+    if speaks(object) { device(object).ok().filter(|(kind, _)| *kind != CPU) } else { None }
 }
 
-fn device(object: &Bound<'_, PyAny>) -> PyResult<i32> {
+/// Kind and number.
+fn device(object: &Bound<'_, PyAny>) -> PyResult<(i32, i32)> {
     let answer = object.call_method0(pyo3::intern!(object.py(), "__dlpack_device__"))?;
     let answer = answer
         .cast_into::<PyTuple>()
         .map_err(|_| PyTypeError::new_err("dlpack: __dlpack_device__ must give a tuple"))?;
-    let (kind, _id): (i32, i32) = answer.extract()?;
-    Ok(kind)
+    answer.extract()
 }
 
 fn capsule<'py>(object: &Bound<'py, PyAny>, device: i32) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let method = object.getattr(pyo3::intern!(py, "__dlpack__"))?;
-    let arguments = PyDict::new(py);
-    if device == CPU {
-        arguments.set_item("stream", py.None())?;
-    } else {
-        arguments.set_item("stream", -1)?;
+    let oldest = PyDict::new(py);
+    if device != CPU {
+        oldest.set_item("stream", -1)?;
     }
-    let versioned = arguments.copy()?;
+    let versioned = oldest.copy()?;
     versioned.set_item("max_version", (1, 0))?;
-    match method.call((), Some(&versioned)) {
-        Err(error) if error.is_instance_of::<PyTypeError>(py) => method.call((), Some(&arguments)),
-        result => result,
+    let newest = versioned.copy()?;
+    newest.set_item("copy", false)?;
+    // Objects know the arguments of their time.
+    for arguments in [&newest, &versioned] {
+        match method.call((), Some(arguments)) {
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => {}
+            result => return result,
+        }
     }
+    method.call((), Some(&oldest))
 }
 
 /// The tensor in a capsule, and whether it must not be written to.
@@ -124,46 +132,29 @@ fn tensor(capsule: &Bound<'_, PyAny>) -> PyResult<(*const Tensor, bool)> {
     Err(PyBufferError::new_err("dlpack: expecting a capsule with a tensor that nobody has taken"))
 }
 
-/// Number of elements; checks that they lie side by side.
-fn elements(tensor: &Tensor) -> PyResult<isize> {
+/// Shape, and strides in bytes.
+fn dimensions(tensor: &Tensor, itemsize: isize) -> PyResult<(Vec<Count>, Vec<Count>)> {
     let Ok(ndim) = usize::try_from(tensor.ndim) else {
         return Err(PyBufferError::new_err(format!("dlpack: number of dimensions is {}", tensor.ndim)));
     };
     if ndim == 0 {
-        return Ok(1);
+        return Ok((Vec::new(), Vec::new()));
     }
     if tensor.shape.is_null() {
         return Err(PyBufferError::new_err("dlpack: shape is null"));
     }
     // SAFETY: the format has as many entries as dimensions.
-    let shape = unsafe { std::slice::from_raw_parts(tensor.shape, ndim) };
+    let shape = unsafe { std::slice::from_raw_parts(tensor.shape, ndim) }.to_vec();
     if shape.iter().any(|&size| size < 0) {
         return Err(PyBufferError::new_err("dlpack: negative size in the shape"));
     }
-    if !tensor.strides.is_null() {
-        // SAFETY: as for the shape.
-        let strides = unsafe { std::slice::from_raw_parts(tensor.strides, ndim) };
-        if !contiguous(shape, strides, 1) {
-            return Err(PyBufferError::new_err("dlpack: the buffer is not contiguous"));
-        }
+    if tensor.strides.is_null() {
+        let strides = Spread::c_order(&shape, itemsize);
+        return Ok((shape, strides));
     }
-    let elements = shape.iter().fold(1_i64, |product, &size| product.saturating_mul(size));
-    Ok(isize::try_from(elements)?)
-}
-
-/// Whether elements with these strides (in units of `unit`) lie side by side, in C or Fortran order.
-pub(super) fn contiguous(shape: &[i64], strides: &[i64], unit: i64) -> bool {
-    fn dense<'a>(dims: impl Iterator<Item = (&'a i64, &'a i64)>, unit: i64) -> bool {
-        let mut expected = unit;
-        for (&size, &stride) in dims {
-            if size > 1 && stride != expected {
-                return false;
-            }
-            expected = expected.saturating_mul(size);
-        }
-        true
-    }
-    shape.contains(&0) || dense(shape.iter().zip(strides).rev(), unit) || dense(shape.iter().zip(strides), unit)
+    // SAFETY: as for the shape.
+    let strides = unsafe { std::slice::from_raw_parts(tensor.strides, ndim) };
+    Ok((shape, strides.iter().map(|stride| stride.saturating_mul(itemsize as Count)).collect()))
 }
 
 fn element(tensor: &Tensor) -> Element {
@@ -179,6 +170,7 @@ fn element(tensor: &Tensor) -> Element {
     let code = format!("{kind}{}", bits / 8);
     match infer::by_code(&code) {
         Some(datatype) => Element::Type(datatype),
-        None => Element::Format(code.into_boxed_str(), (bits / 8) as isize),
+        // Types of their own, as quarter precision: their bytes.
+        None => Element::Type(MPI_BYTE),
     }
 }

@@ -68,8 +68,8 @@ pub(crate) fn elements(py: Python<'_>, memory: &Memory, datatype: Datatype) -> P
 }
 
 /// Refuses a message that reaches beyond the memory of its buffer: `count` elements from element
-/// `displ` on. For derived datatypes it is only certain when the object owns its memory: of a part
-/// of an array the datatype may well reach into the rest.
+/// `displ` on. A derived datatype may reach beyond a part of an array, but not beyond the array that
+/// owns the memory, if that is known.
 #[inline]
 pub(crate) fn check(py: Python<'_>, memory: &Memory, displ: Count, count: Count, typed: &Typed) -> PyResult<()> {
     let datatype = typed.raw;
@@ -79,7 +79,7 @@ pub(crate) fn check(py: Python<'_>, memory: &Memory, displ: Count, count: Count,
     match memory.kind {
         Kind::Nothing => Err(PyValueError::new_err(format!("message: buffer is None but count is {count}"))),
         // A datatype that was made for the elements fills them.
-        Kind::Whole | Kind::Part if datatype.is_predefined() || typed.made.is_some() => {
+        Kind::Whole | Kind::Part | Kind::Within(..) if datatype.is_predefined() || typed.made.is_some() => {
             let extent = extent(py, datatype)?;
             let last = displ.checked_add(count).and_then(|last| last.checked_mul(extent));
             if last.is_none_or(|last| last > memory.nbytes as Count) {
@@ -87,7 +87,8 @@ pub(crate) fn check(py: Python<'_>, memory: &Memory, displ: Count, count: Count,
             }
             Ok(())
         }
-        Kind::Whole => check_derived(py, memory, displ, count, datatype),
+        Kind::Whole => check_derived(py, memory, (0, memory.nbytes), displ, count, datatype),
+        Kind::Within(before, after) => check_derived(py, memory, (-before, after), displ, count, datatype),
         Kind::Part | Kind::Constant => Ok(()),
     }
 }
@@ -106,7 +107,14 @@ fn beyond(displ: Count, count: Count, extent: Count, memory: &Memory) -> PyErr {
     ))
 }
 
-fn check_derived(py: Python<'_>, memory: &Memory, displ: Count, count: Count, datatype: Datatype) -> PyResult<()> {
+fn check_derived(
+    py: Python<'_>,
+    memory: &Memory,
+    (from, to): (isize, isize),
+    displ: Count,
+    count: Count,
+    datatype: Datatype,
+) -> PyResult<()> {
     let (mut lb, mut extent, mut true_lb, mut true_extent) = (0, 0, 0, 0);
     mpi!(py, MPI_Type_get_extent_c(datatype, &raw mut lb, &raw mut extent))?;
     mpi!(py, MPI_Type_get_true_extent_c(datatype, &raw mut true_lb, &raw mut true_extent))?;
@@ -121,9 +129,14 @@ fn check_derived(py: Python<'_>, memory: &Memory, displ: Count, count: Count, da
     let last = first + i128::from(count - 1) * extent;
     let low = first.min(last) + true_lb;
     let high = first.max(last) + true_lb + i128::from(true_extent);
-    if low < 0 || high > memory.nbytes as i128 {
+    if low < from as i128 || high > to as i128 {
+        let part = if (from, to) == (0, memory.nbytes) {
+            String::new()
+        } else {
+            format!(", those of the array it is a part of lie from byte {from} to byte {to}")
+        };
         return Err(PyValueError::new_err(format!(
-            "message: {count} elements of the datatype reach from byte {low} to byte {high}, the buffer has {} bytes",
+            "message: {count} elements of the datatype reach from byte {low} to byte {high}, the buffer has {} bytes{part}",
             memory.nbytes
         )));
     }

@@ -1,14 +1,16 @@
-//! Datatypes that messages need and nobody made: of structured elements (`record`). The last ones are
-//! kept by what they describe, so that a call that is repeated makes no datatype.
+//! Datatypes that messages need and nobody made: of structured elements (`record`) and of strided
+//! views (`strided`). The last ones are kept by what they describe, so that a call that is repeated
+//! makes no datatype.
 //!
 //! A message holds its datatype ([`Made`]) until the operation is over; a datatype that has left the
 //! cache is freed with the last message that uses it.
 
 use super::Keep;
+use super::packed::Plain;
 use crate::call::mpi;
 use crate::init;
-use mpi_abi::Datatype;
 use mpi_abi::consts::MPI_DATATYPE_NULL;
+use mpi_abi::{Count, Datatype};
 use pyo3::prelude::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,12 +22,16 @@ const LONGEST: usize = 512;
 /// A committed datatype of ours.
 pub(crate) struct Made {
     raw: Datatype,
+    /// What it was made of and is known by: a freed handle may come back as another datatype.
+    pub(super) of: Option<Arc<Made>>,
+    /// Of strided views: what the same data is without gaps.
+    pub(super) plain: Option<Plain>,
 }
 
 impl Made {
     /// Commits a new datatype, and owns it from now on.
     pub(crate) fn new(py: Python<'_>, raw: Datatype) -> PyResult<Self> {
-        let mut made = Self { raw };
+        let mut made = Self { raw, of: None, plain: None };
         mpi!(py, MPI_Type_commit(&raw mut made.raw))?;
         Ok(made)
     }
@@ -70,6 +76,14 @@ impl Typed {
             None => memory,
             Some(made) => Keep::Typed(Box::new((memory, made))),
         }
+    }
+}
+
+/// What a message of one of our datatypes is without gaps: elements for each one of it, and their type.
+pub(crate) fn plain(keep: &Keep) -> Option<(Count, Datatype)> {
+    match keep {
+        Keep::Typed(pair) => pair.1.plain.as_ref().map(|plain| (plain.elements, plain.datatype)),
+        _ => None,
     }
 }
 

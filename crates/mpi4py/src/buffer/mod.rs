@@ -6,9 +6,11 @@
 //! | `acquire` | one object -> [`Memory`]: which of the ways below |
 //! | `numpy` | direct reading of `numpy.ndarray` |
 //! | `view` | the buffer protocol |
-//! | `dlpack`, `cai` | DLPack and the CUDA array interface |
+//! | `dlpack`, `cai`, `device` | DLPack and the CUDA array interface; memory that is not the processor's |
 //! | `infer` | format strings -> datatypes, the type codes of `Datatype.fromcode` |
 //! | `record`, `format`, `ctypes` | structured elements -> datatypes: of NumPy, of the protocol, of ctypes |
+//! | `strided`, `layout` | `MPI.strided`: arrays of any strides, as derived datatypes |
+//! | `packed` | strided arrays in reductions: by way of a copy |
 //! | `made` | the datatypes that these make: kept, and freed in time |
 //! | `spec` | `data`, `[data, count, type]` ... -> [`Msg`] |
 //! | `vector` | `[data, counts, displs, type]` -> [`MsgV`], `[data, counts, displs, types]` -> [`MsgW`] |
@@ -21,15 +23,19 @@
 pub(crate) mod acquire;
 mod cai;
 mod ctypes;
+mod device;
 mod dlpack;
 pub(crate) mod extent;
 mod format;
 pub(crate) mod infer;
+mod layout;
 pub(crate) mod made;
 pub(crate) mod numpy;
 pub(crate) mod object;
+pub(crate) mod packed;
 mod record;
 pub(crate) mod spec;
+pub(crate) mod strided;
 pub(crate) mod vector;
 mod view;
 
@@ -53,7 +59,9 @@ pub(crate) enum Keep {
     /// An export of the buffer protocol.
     View(#[expect(dead_code, reason = "held, not read")] View),
     /// Memory of elements of a datatype that was made for them.
-    Typed(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Arc<made::Made>)>),
+    Typed(Box<(Keep, Arc<made::Made>)>),
+    /// A copy of a strided view.
+    Packed(#[expect(dead_code, reason = "held, not read")] Box<packed::Packed>),
     /// Several messages of one call.
     Pair(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Keep)>),
     /// Arrays of counts, displacements and datatypes, with the memory they describe.
@@ -105,6 +113,14 @@ impl Msg {
     #[inline]
     pub(crate) fn unkept(array: &numpy::Direct) -> Self {
         Self { addr: array.addr, count: array.count, datatype: array.datatype, keep: Keep::Nothing }
+    }
+
+    /// Elements and their datatype in a message with the same data and no gaps between them.
+    pub(crate) fn plain(&self) -> (Count, Datatype) {
+        match made::plain(&self.keep) {
+            Some((elements, datatype)) => (self.count * elements, datatype),
+            None => (self.count, self.datatype),
+        }
     }
 
     /// `MPI_IN_PLACE`, with the count and type of the other buffer for functions that look at them.

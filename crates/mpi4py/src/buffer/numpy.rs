@@ -10,6 +10,7 @@
 
 use super::Keep;
 use super::acquire::{Access, Element, Kind, Memory};
+use super::strided::Spread;
 use mpi_abi::consts as c;
 use mpi_abi::{Count, Datatype};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
@@ -18,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 /// `PyArrayObject`, the part that all versions have.
 #[repr(C)]
@@ -86,6 +87,14 @@ const LONG_DOUBLE: isize = 16;
 static NDARRAY: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 const UNUSABLE: *mut ffi::PyTypeObject = ptr::without_provenance_mut(1);
 
+/// The orders in which arrays are taken as they lie in memory.
+static ORDERS: AtomicI32 = AtomicI32::new(C_CONTIGUOUS | F_CONTIGUOUS);
+
+/// With `mpi4py.rc.strided` arrays in Fortran's order go as strided ones, in C order like all others.
+pub(super) fn only_c_order(only: bool) {
+    ORDERS.store(if only { C_CONTIGUOUS } else { C_CONTIGUOUS | F_CONTIGUOUS }, Ordering::Relaxed);
+}
+
 /// Whether the object is an array that can be read directly.
 #[inline]
 pub(crate) fn is_array(object: &Bound<'_, PyAny>) -> bool {
@@ -123,7 +132,7 @@ pub(crate) fn direct(object: &Bound<'_, PyAny>, access: Access) -> Option<Direct
     };
     let &(datatype, size) = TYPES.get(usize::try_from(descr.type_num).ok()?)?;
     let usual = size != 0
-        && array.flags & (C_CONTIGUOUS | F_CONTIGUOUS) != 0
+        && array.flags & ORDERS.load(Ordering::Relaxed) != 0
         && (access == Access::Read || array.flags & WRITEABLE != 0)
         && (descr.byteorder == NATIVE || descr.byteorder == IRRELEVANT);
     if !usual {
@@ -165,37 +174,103 @@ fn read(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<Memory>> {
     // SAFETY: the object's class is exactly numpy.ndarray, whose layout `layout_is_known` has checked;
     // the interpreter is held, so nothing changes the fields meanwhile.
     let array = unsafe { &*object.as_ptr().cast::<Array>() };
-    // SAFETY: an array always has a descriptor.
-    let descr = unsafe { &*array.descr };
-    let native = descr.byteorder == NATIVE || descr.byteorder == IRRELEVANT;
-    let (element, size) = match usize::try_from(descr.type_num).ok().and_then(|number| TYPES.get(number)) {
-        Some(&(datatype, size)) if size != 0 && native => (Element::Type(datatype), size),
-        known => match dtype_of(object) {
-            // Other packages' types that are so many bytes; of what else there may be nothing is known.
-            Some((dtype, size)) if known.is_some() || descr.kind == b'V'.cast_signed() => {
-                (Element::Dtype(dtype.unbind()), size)
-            }
-            _ => return Ok(None),
-        },
-    };
+    let Some((element, size)) = element(object, array) else { return Ok(None) };
     if array.flags & (C_CONTIGUOUS | F_CONTIGUOUS) == 0 {
         return Err(PyBufferError::new_err(NOT_CONTIGUOUS));
     }
+    let dims = sizes(array, array.dims);
+    Ok(Some(Memory {
+        addr: array.data,
+        nbytes: dims.iter().product::<isize>() * size,
+        readonly: readonly(array, access)?,
+        element,
+        kind: if array.flags & OWNDATA == 0 { part(array) } else { Kind::Whole },
+        keep: Keep::Object(object.clone().unbind()),
+    }))
+}
+
+/// What is known of the memory that the array is a part of.
+fn part(array: &Array) -> Kind {
+    let mut base = array.base;
+    loop {
+        // SAFETY: an array's base is null or an object that it keeps alive.
+        if base.is_null() || unsafe { ffi::Py_TYPE(base) } != NDARRAY.load(Ordering::Relaxed) {
+            return Kind::Part;
+        }
+        // SAFETY: exactly an array, as in `read`.
+        let (owner, descr) = unsafe {
+            let owner = &*base.cast::<Array>();
+            (owner, &*owner.descr)
+        };
+        if owner.flags & OWNDATA == 0 {
+            base = owner.base;
+            continue;
+        }
+        let size = usize::try_from(descr.type_num).ok().and_then(|number| TYPES.get(number)).map_or(0, |known| known.1);
+        if size == 0 || owner.flags & (C_CONTIGUOUS | F_CONTIGUOUS) == 0 {
+            return Kind::Part;
+        }
+        let all = sizes(owner, owner.dims).iter().product::<isize>() * size;
+        let before = array.data.addr().wrapping_sub(owner.data.addr()).cast_signed();
+        return Kind::Within(before, all - before);
+    }
+}
+
+/// The memory of an array with its strides; `None`: take another way.
+pub(super) fn spread(object: &Bound<'_, PyAny>, access: Access) -> Option<PyResult<Spread>> {
+    if !is_array(object) {
+        return None;
+    }
+    // SAFETY: as in `read`.
+    let array = unsafe { &*object.as_ptr().cast::<Array>() };
+    let (element, itemsize) = element(object, array)?;
+    let readonly = match readonly(array, access) {
+        Ok(readonly) => readonly,
+        Err(error) => return Some(Err(error)),
+    };
+    let counts = |numbers: *const isize| sizes(array, numbers).iter().map(|&number| number as Count).collect();
+    Some(Ok(Spread {
+        addr: array.data,
+        shape: counts(array.dims),
+        strides: counts(array.strides),
+        itemsize,
+        readonly,
+        element,
+        device: None,
+        keep: Keep::Object(object.clone().unbind()),
+    }))
+}
+
+/// What the array's elements are, and the size of one.
+fn element(object: &Bound<'_, PyAny>, array: &Array) -> Option<(Element, isize)> {
+    // SAFETY: an array always has a descriptor.
+    let descr = unsafe { &*array.descr };
+    let native = descr.byteorder == NATIVE || descr.byteorder == IRRELEVANT;
+    match usize::try_from(descr.type_num).ok().and_then(|number| TYPES.get(number)) {
+        Some(&(datatype, size)) if size != 0 && native => Some((Element::Type(datatype), size)),
+        known => match dtype_of(object) {
+            // Other packages' types that are so many bytes; of what else there may be nothing is known.
+            Some((dtype, size)) if known.is_some() || descr.kind == b'V'.cast_signed() => {
+                Some((Element::Dtype(dtype.unbind()), size))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// One of the array's lists: a number for each dimension.
+fn sizes(array: &Array, numbers: *const isize) -> &[isize] {
+    let nd = usize::try_from(array.nd).unwrap_or(0);
+    // SAFETY: `dims` and `strides` have `nd` entries, as long as the array lives.
+    if nd == 0 { &[] } else { unsafe { std::slice::from_raw_parts(numbers, nd) } }
+}
+
+fn readonly(array: &Array, access: Access) -> PyResult<bool> {
     let readonly = array.flags & WRITEABLE == 0;
     if readonly && access == Access::Write {
         return Err(PyBufferError::new_err("the array is read-only, and MPI is to write into it"));
     }
-    let nd = usize::try_from(array.nd).unwrap_or(0);
-    // SAFETY: `dims` has `nd` entries.
-    let dims = if nd == 0 { &[] } else { unsafe { std::slice::from_raw_parts(array.dims, nd) } };
-    Ok(Some(Memory {
-        addr: array.data,
-        nbytes: dims.iter().product::<isize>() * size,
-        readonly,
-        element,
-        kind: if array.flags & OWNDATA == 0 { Kind::Part } else { Kind::Whole },
-        keep: Keep::Object(object.clone().unbind()),
-    }))
+    Ok(readonly)
 }
 
 const NATIVE: c_char = b'=' as c_char;

@@ -3,7 +3,7 @@
 //! After `release` the object stands for nothing; memory that somebody still views through the
 //! buffer protocol is kept until the last view is gone.
 
-use super::acquire::{Access, Kind, acquire};
+use super::acquire::{Access, Kind, anywhere};
 use super::{Keep, cai, dlpack};
 use pyo3::exceptions::{PyBufferError, PyIndexError, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -23,8 +23,8 @@ struct State {
     addr: *mut c_void,
     nbytes: isize,
     readonly: bool,
-    /// Not memory of the processor: only its address may be used.
-    device: bool,
+    /// Not memory of the processor but of this device: only its address may be used.
+    device: Option<(i32, i32)>,
     object: Option<Py<PyAny>>,
     keep: Keep,
     /// Views through the buffer protocol, and what was released while there were some.
@@ -41,7 +41,7 @@ impl State {
             addr: ptr::null_mut(),
             nbytes: 0,
             readonly: false,
-            device: false,
+            device: None,
             object: None,
             keep: Keep::Nothing,
             exports: 0,
@@ -66,12 +66,12 @@ impl Buffer {
 
     /// The memory of an object.
     pub(crate) fn of(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Self> {
-        let memory = acquire(object, access)?;
+        let memory = anywhere(object, access)?;
         Ok(Self::with(State {
             addr: memory.addr,
             nbytes: memory.nbytes,
             readonly: memory.readonly,
-            device: memory.kind == Kind::Part && (dlpack::is_on_device(object) || cai::is_on_device(object)),
+            device: if memory.kind == Kind::Part { device_of(object) } else { None },
             object: Some(object.clone().unbind()),
             keep: memory.keep,
             ..State::empty()
@@ -96,6 +96,17 @@ impl Buffer {
         self.state().addr
     }
 
+    /// Address, size and device, if the memory is that of one: the interpreter must not look at it.
+    pub(super) fn on_device(&self) -> Option<(*mut c_void, isize, (i32, i32))> {
+        let state = self.state();
+        state.device.map(|device| (state.addr, state.nbytes, device))
+    }
+
+    /// Whether it must not be written to.
+    pub(super) fn is_readonly(&self) -> bool {
+        self.state().readonly
+    }
+
     /// Forgets the memory.
     pub(crate) fn clear(&self) {
         let mut state = self.state();
@@ -116,7 +127,7 @@ impl Buffer {
     /// Address and size, if the processor can read the bytes.
     fn readable(&self) -> PyResult<(*mut u8, isize)> {
         let state = self.state();
-        if state.device {
+        if state.device.is_some() {
             return Err(PyBufferError::new_err("the buffer's memory is on a device"));
         }
         Ok((state.addr.cast(), state.nbytes))
@@ -127,6 +138,14 @@ impl Buffer {
             return Err(PyTypeError::new_err("cannot modify read-only memory"));
         }
         self.readable()
+    }
+}
+
+/// The device that the object's memory belongs to.
+fn device_of(object: &Bound<'_, PyAny>) -> Option<(i32, i32)> {
+    match object.cast_exact::<Buffer>() {
+        Ok(buffer) => buffer.get().state().device,
+        Err(_) => dlpack::device_of(object).or_else(|| cai::device_of(object)),
     }
 }
 
@@ -347,15 +366,15 @@ impl Buffer {
                     unsafe { ptr::write_bytes(addr.wrapping_offset(start), value, length.cast_unsigned()) };
                     return Ok(());
                 }
-                let source = acquire(value, Access::Read)?;
-                if source.nbytes != length {
+                let source = Self::of(value, Access::Read)?;
+                let (from, nbytes) = source.readable()?;
+                if nbytes != length {
                     return Err(PyValueError::new_err(format!(
-                        "slice of {length} bytes cannot be set from {} bytes",
-                        source.nbytes
+                        "slice of {length} bytes cannot be set from {nbytes} bytes"
                     )));
                 }
                 // SAFETY: both ranges were checked; they may overlap.
-                unsafe { ptr::copy(source.addr.cast(), addr.wrapping_offset(start), length.cast_unsigned()) };
+                unsafe { ptr::copy(from, addr.wrapping_offset(start), length.cast_unsigned()) };
             }
         }
         Ok(())

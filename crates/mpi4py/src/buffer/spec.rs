@@ -6,8 +6,9 @@
 //! as list or tuple. `type` is a `Datatype`, a type code (`'d'`, `'f8'` ...) or `None`: what the data
 //! says; a count of `None` is what there is room for. `data` may be `None` (no memory) or `BOTTOM`.
 
-use super::acquire::{Access, Element, Kind, Memory, acquire};
+use super::acquire::{Access, Kind, Memory, acquire};
 use super::made::Typed;
+use super::strided::{self, Given};
 use super::{Keep, Msg, extent, infer, numpy, view};
 use crate::args;
 use crate::datatype::Datatype;
@@ -41,20 +42,20 @@ pub(crate) fn recv_now(object: &Bound<'_, PyAny>, source: c_int) -> PyResult<Msg
     }
 }
 
-/// The message for a send to `dest`.
+/// The message for a send to `dest`. For nobody it is not looked at, as mpi4py does it: a program's ranks at the edge
+/// may have no buffer.
 pub(crate) fn send(object: &Bound<'_, PyAny>, dest: c_int) -> PyResult<Msg> {
-    if dest == MPI_PROC_NULL && object.is_none() {
-        return Ok(Msg::nothing());
-    }
-    simple(object, Access::Read, 1)
+    blocks(object, Access::Read, dest, 1)
 }
 
 /// The message for a receive from `source`.
 pub(crate) fn recv(object: &Bound<'_, PyAny>, source: c_int) -> PyResult<Msg> {
-    if source == MPI_PROC_NULL && object.is_none() {
-        return Ok(Msg::nothing());
-    }
-    simple(object, Access::Write, 1)
+    blocks(object, Access::Write, source, 1)
+}
+
+/// The message of `blocks` blocks for another process.
+pub(crate) fn blocks(object: &Bound<'_, PyAny>, access: Access, peer: c_int, blocks: c_int) -> PyResult<Msg> {
+    if peer == MPI_PROC_NULL { Ok(Msg::nothing()) } else { simple(object, access, blocks) }
 }
 
 /// A message of `blocks` blocks of equal size; the count is that of one block.
@@ -68,6 +69,9 @@ pub(crate) fn simple(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -
             return Ok(message);
         }
         return listed(object.py(), &items, length, access, blocks);
+    }
+    if let Some(spread) = strided::take(object, access, None)? {
+        return strided::simple(object.py(), spread, access, blocks, Given::default());
     }
     let memory = acquire(object, access)?;
     let typed = memory.element.typed(object.py())?;
@@ -127,14 +131,22 @@ pub(crate) fn is_datatype(object: &Bound<'_, PyAny>) -> bool {
     object.is_instance_of::<Datatype>() || object.is_instance_of::<PyString>()
 }
 
-/// As [`datatype`], where `None` stands for what the data says and nothing else is allowed.
-pub(crate) fn datatype_or(py: Python<'_>, object: Option<&Bound<'_, PyAny>>, element: &Element) -> PyResult<Typed> {
+/// As [`datatype`], where only `None` may stand in its place.
+pub(super) fn explicit(object: Option<&Bound<'_, PyAny>>) -> PyResult<Option<abi::Datatype>> {
     match object {
-        Some(object) if !object.is_none() => datatype(object)?.map(Typed::from).ok_or_else(|| {
+        Some(object) if !object.is_none() => datatype(object)?.map(Some).ok_or_else(|| {
             let name = object.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
             PyTypeError::new_err(format!("message: expecting a Datatype or a type code, not '{name}'"))
         }),
-        _ => element.typed(py),
+        _ => Ok(None),
+    }
+}
+
+/// The datatype that was given, or what the memory says.
+pub(super) fn typed(py: Python<'_>, given: Option<abi::Datatype>, memory: &Memory) -> PyResult<Typed> {
+    match given {
+        Some(datatype) => Ok(datatype.into()),
+        None => memory.element.typed(py),
     }
 }
 
@@ -178,11 +190,16 @@ fn listed(py: Python<'_>, items: &Items<'_>, length: usize, access: Access, bloc
         Some(value) if !value.is_none() => args::count(value).map(Some),
         _ => Ok(None),
     };
-    let (count, displ) = (number(count)?, number(displ)?.unwrap_or(0));
+    let (count, displ, given) = (number(count)?, number(displ)?.unwrap_or(0), explicit(kind)?);
+    if let Some(data) = data
+        && let Some(spread) = strided::take(data, access, given)?
+    {
+        return strided::simple(py, spread, access, blocks, Given { count, displ, datatype: given });
+    }
     let memory = listed_memory(data, access)?;
     let typed = match kind {
         None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE.into(),
-        given => datatype_or(py, given, &memory.element)?,
+        _ => typed(py, given, &memory)?,
     };
     let datatype = typed.raw;
     let mut addr = memory.addr;

@@ -11,7 +11,7 @@
 
 use super::acquire::{Access, Kind, Memory, acquire};
 use super::made::Typed;
-use super::{MsgV, MsgW, extent, spec};
+use super::{MsgV, MsgW, extent, spec, strided};
 use crate::args;
 use crate::datatype::Datatype;
 use crate::handle::H;
@@ -27,9 +27,7 @@ pub(crate) fn vector(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -
     let py = object.py();
     let blocks = usize::try_from(blocks).unwrap_or(0);
     let Some((items, length)) = spec::items(object)? else {
-        let memory = acquire(object, access)?;
-        let typed = memory.element.typed(py)?;
-        return build(py, memory, None, None, typed, blocks);
+        return build(py, object, access, Parts::default(), blocks);
     };
     let [data, second, third, fourth] = items.each_ref().map(Option::as_ref);
     let (mut counts, mut displs, datatype) = match length {
@@ -45,39 +43,62 @@ pub(crate) fn vector(object: &Bound<'_, PyAny>, access: Access, blocks: c_int) -
     if let Some((first, second)) = &pair {
         (counts, displs) = (Some(first), Some(second));
     }
-    let memory = spec::listed_memory(data, access)?;
-    let typed = match datatype {
-        None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE.into(),
-        given => spec::datatype_or(py, given, &memory.element)?,
-    };
-    build(py, memory, counts, displs, typed, blocks)
+    let parts = Parts { counts: given(counts), displs: given(displs), datatype, listed: true };
+    let none = py.None().into_bound(py);
+    build(py, data.unwrap_or(&none), access, parts, blocks)
+}
+
+/// What a message says besides its buffer.
+#[derive(Clone, Copy, Default)]
+struct Parts<'a, 'py> {
+    counts: Option<&'a Bound<'py, PyAny>>,
+    displs: Option<&'a Bound<'py, PyAny>>,
+    datatype: Option<&'a Bound<'py, PyAny>>,
+    /// The buffer is in a list, where it may be `None`.
+    listed: bool,
+}
+
+fn given<'a, 'py>(object: Option<&'a Bound<'py, PyAny>>) -> Option<&'a Bound<'py, PyAny>> {
+    object.filter(|object| !object.is_none())
 }
 
 fn build(
     py: Python<'_>,
-    memory: Memory,
-    counts: Option<&Bound<'_, PyAny>>,
-    displs: Option<&Bound<'_, PyAny>>,
-    typed: Typed,
+    data: &Bound<'_, PyAny>,
+    access: Access,
+    parts: Parts<'_, '_>,
     blocks: usize,
 ) -> PyResult<MsgV> {
-    let datatype = typed.raw;
-    let counts: Vec<Count> = match counts.filter(|counts| !counts.is_none()) {
-        None => {
-            if datatype == abi::consts::MPI_DATATYPE_NULL {
-                return Err(PyValueError::new_err("message: cannot infer the counts, the datatype is null"));
-            }
-            shares(extent::elements(py, &memory, datatype)?, blocks)
-        }
-        Some(counts) => each(counts, blocks, |count, _| count)?,
+    let counts_of = |total: Count| match parts.counts {
+        None => Ok(shares(total, blocks)),
+        Some(counts) => each(counts, blocks, |count, _| count),
     };
-    let displs: Vec<Aint> = match displs.filter(|displs| !displs.is_none()) {
-        None => one_after_another(&counts)?,
+    let displs_of = |counts: &[Count]| match parts.displs {
+        None => one_after_another(counts),
         Some(displs) => each(displs, blocks, |distance, index| distance * index as Count)?
             .into_iter()
             .map(|displ| Aint::try_from(displ).map_err(PyErr::from))
-            .collect::<PyResult<_>>()?,
+            .collect(),
     };
+    let explicit = spec::explicit(parts.datatype)?;
+    if let Some(spread) = strided::take(data, access, explicit)? {
+        return strided::vector(py, spread, access, explicit, counts_of, displs_of);
+    }
+    let memory = if parts.listed { spec::listed_memory(Some(data), access)? } else { acquire(data, access)? };
+    let typed = match parts.datatype {
+        None if memory.kind == Kind::Nothing => abi::consts::MPI_BYTE.into(),
+        _ => spec::typed(py, explicit, &memory)?,
+    };
+    let datatype = typed.raw;
+    let total = match parts.counts {
+        None if datatype == abi::consts::MPI_DATATYPE_NULL => {
+            return Err(PyValueError::new_err("message: cannot infer the counts, the datatype is null"));
+        }
+        None => extent::elements(py, &memory, datatype)?,
+        Some(_) => 0,
+    };
+    let counts = counts_of(total)?;
+    let displs = displs_of(&counts)?;
     check(py, &memory, &counts, &displs, &typed)?;
     Ok(MsgV { addr: memory.addr, counts, displs, datatype, keep: typed.keep(memory.keep) })
 }
@@ -190,7 +211,7 @@ pub(crate) fn vector_w(object: &Bound<'_, PyAny>, access: Access, blocks: c_int)
     })?;
     expect(blocks, types.len())?;
     for (rank, ((&count, &displ), &datatype)) in counts.iter().zip(&displs).zip(&types).enumerate() {
-        if datatype.is_predefined() && count > 0 && matches!(memory.kind, Kind::Whole | Kind::Part) {
+        if datatype.is_predefined() && count > 0 && !matches!(memory.kind, Kind::Nothing | Kind::Constant) {
             let bytes = extent::extent(py, datatype)?.checked_mul(count);
             let last = bytes.and_then(|bytes| bytes.checked_add(displ as Count));
             if last.is_none_or(|last| last > memory.nbytes as Count) {

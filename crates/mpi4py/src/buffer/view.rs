@@ -1,6 +1,8 @@
 //! The buffer protocol: one export of an object's memory, given back when dropped.
 
 use super::Access;
+use super::strided::Spread;
+use mpi_abi::Count;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
@@ -25,7 +27,15 @@ unsafe impl Sync for View {}
 impl View {
     /// Asks the object for its memory, in one piece. `Err` is the object's own error.
     pub(crate) fn get(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Self> {
-        let mut flags = ffi::PyBUF_ANY_CONTIGUOUS | ffi::PyBUF_FORMAT;
+        Self::export(object, access, ffi::PyBUF_ANY_CONTIGUOUS | ffi::PyBUF_FORMAT)
+    }
+
+    /// As [`Self::get`], in any number of pieces at regular distances.
+    pub(crate) fn with_strides(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Self> {
+        Self::export(object, access, ffi::PyBUF_STRIDES | ffi::PyBUF_FORMAT)
+    }
+
+    fn export(object: &Bound<'_, PyAny>, access: Access, mut flags: c_int) -> PyResult<Self> {
         if access == Access::Write {
             flags |= ffi::PyBUF_WRITABLE;
         }
@@ -34,7 +44,7 @@ impl View {
         let place = spare.unwrap_or_else(|| NonNull::from(Box::leak(Box::new(ffi::Py_buffer::new()))));
         let view = Self(place);
         // SAFETY: a live object, a structure that nobody uses, the interpreter held.
-        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), place.as_ptr(), flags as c_int) } != 0 {
+        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), place.as_ptr(), flags) } != 0 {
             let error = PyErr::fetch(object.py());
             // SAFETY: the structure is ours. Nothing was exported, so there is nothing to give back.
             unsafe { (*place.as_ptr()).obj = ptr::null_mut() };
@@ -62,6 +72,31 @@ impl View {
 
     pub(crate) fn readonly(&self) -> bool {
         self.raw().readonly != 0
+    }
+
+    /// The size of each dimension. A view without dimensions has one element.
+    pub(super) fn shape(&self) -> Vec<Count> {
+        let raw = self.raw();
+        if raw.shape.is_null() {
+            // Simple exporters say nothing: one dimension.
+            return vec![raw.len as Count / (raw.itemsize as Count).max(1)];
+        }
+        self.numbers(raw.shape)
+    }
+
+    /// Bytes from one element to the next in each dimension.
+    pub(super) fn strides(&self) -> Vec<Count> {
+        let raw = self.raw();
+        if raw.strides.is_null() {
+            return Spread::c_order(&self.shape(), raw.itemsize);
+        }
+        self.numbers(raw.strides)
+    }
+
+    fn numbers(&self, at: *const isize) -> Vec<Count> {
+        let nd = usize::try_from(self.raw().ndim).unwrap_or(0);
+        // SAFETY: lists of an export have a number for each dimension and live as long as it.
+        (0..nd).map(|index| unsafe { *at.add(index) } as Count).collect()
     }
 
     /// The format of an element; bytes where the object says nothing.

@@ -4,6 +4,7 @@
 use super::{Comm, Intracomm, messages, raw_of};
 use crate::args::Counts;
 use crate::buffer::Keep;
+use crate::buffer::packed::Form;
 use crate::call::mpi_wait;
 use crate::handle::H;
 use crate::info::Info;
@@ -18,13 +19,13 @@ type Object<'a, 'py> = &'a Bound<'py, PyAny>;
 /// One entry for each collective:
 ///
 /// names and functions of the three forms; the parameters as in the documentation; the parameters;
-/// `|comm|` how the messages are made from them; the arguments of the C function before the
+/// `|comm|` how the messages are made from them (`|comm, form|` where that depends on the form); the arguments of the C function before the
 /// communicator; what the request keeps; the description.
 macro_rules! collectives {
     ($class:ident: $(
         $name:ident $function:ident, $iname:ident $ifunction:ident, $pname:ident $pfunction:ident,
         $text:literal, ($($arg:ident: $type:ty $(= $default:expr)?),*),
-        |$comm:ident| { $($prepare:tt)* } ($($c:expr),*) keep $keep:expr, $doc:literal;
+        |$comm:ident $(, $form:ident)?| { $($prepare:tt)* } ($($c:expr),*) keep $keep:expr, $doc:literal;
     )*) => {
         #[pymethods]
         impl $class {$(
@@ -32,6 +33,7 @@ macro_rules! collectives {
             #[pyo3(signature = ($($arg $(= $default)?),*))]
             fn $name(slf: &Bound<'_, Self>, $($arg: $type),*) -> PyResult<()> {
                 let $comm = raw_of(slf);
+                $(let $form = Form::Blocking;)?
                 $($prepare)*
                 mpi_wait!(slf.py(), $function($($c,)* $comm))
             }
@@ -40,6 +42,7 @@ macro_rules! collectives {
             #[pyo3(signature = ($($arg $(= $default)?),*))]
             fn $iname(slf: &Bound<'_, Self>, $($arg: $type),*) -> PyResult<Py<Request>> {
                 let $comm = raw_of(slf);
+                $(let $form = Form::Started;)?
                 let mut request = MPI_REQUEST_NULL;
                 $($prepare)*
                 mpi_wait!(slf.py(), $ifunction($($c,)* $comm, &raw mut request))?;
@@ -51,6 +54,7 @@ macro_rules! collectives {
             fn $pname(slf: &Bound<'_, Self>, $($arg: $type,)* info: Option<H<Info>>) -> PyResult<Py<Prequest>> {
                 let $comm = raw_of(slf);
                 let (info, mut request) = (info.map_or(MPI_INFO_NULL, |info| info.0), MPI_REQUEST_NULL);
+                $(let $form = Form::Started;)?
                 $($prepare)*
                 mpi_wait!(slf.py(), $pfunction($($c,)* $comm, info, &raw mut request))?;
                 Prequest::make(slf.py(), request, $keep)
@@ -156,8 +160,8 @@ collectives! { Comm:
     Reduce MPI_Reduce_c, Ireduce MPI_Ireduce_c, Reduce_init MPI_Reduce_init_c,
     ", sendbuf: BufSpec | InPlace, recvbuf: BufSpec | None, op: Op = SUM, root: int = 0",
     (sendbuf: Object<'_, '_>, recvbuf: Object<'_, '_>, op: Option<H<Op>> = None, root: c_int = 0),
-    |comm| {
-        let (s, r) = messages::reduce(comm, sendbuf, recvbuf, root)?;
+    |comm, form| {
+        let (s, r) = messages::reduce(comm, sendbuf, recvbuf, root, form)?;
         let op = op_or_sum(op.as_ref());
     }
     (s.addr, r.addr, s.count, s.datatype, op, root) keep s.keep.and(r.keep),
@@ -166,8 +170,8 @@ collectives! { Comm:
     Allreduce MPI_Allreduce_c, Iallreduce MPI_Iallreduce_c, Allreduce_init MPI_Allreduce_init_c,
     ", sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = SUM",
     (sendbuf: Object<'_, '_>, recvbuf: Object<'_, '_>, op: Option<H<Op>> = None),
-    |comm| {
-        let (s, r) = messages::allreduce(comm, sendbuf, recvbuf)?;
+    |comm, form| {
+        let (s, r) = messages::allreduce(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
     (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep),
@@ -177,8 +181,8 @@ collectives! { Comm:
     Reduce_scatter_block_init MPI_Reduce_scatter_block_init_c,
     ", sendbuf: BufSpecB | InPlace, recvbuf: BufSpec | BufSpecB, op: Op = SUM",
     (sendbuf: Object<'_, '_>, recvbuf: Object<'_, '_>, op: Option<H<Op>> = None),
-    |comm| {
-        let (s, r) = messages::reduce_scatter_block(comm, sendbuf, recvbuf)?;
+    |comm, form| {
+        let (s, r) = messages::reduce_scatter_block(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
     (s.addr, r.addr, r.count, r.datatype, op) keep s.keep.and(r.keep),
@@ -188,9 +192,9 @@ collectives! { Comm:
     Reduce_scatter_init MPI_Reduce_scatter_init_c,
     ", sendbuf: BufSpec | InPlace, recvbuf: BufSpec, recvcounts: Sequence[int] | None = None, op: Op = SUM",
     (sendbuf: Object<'_, '_>, recvbuf: Object<'_, '_>, recvcounts: Option<Counts> = None, op: Option<H<Op>> = None),
-    |comm| {
+    |comm, form| {
         let recvcounts = recvcounts.map(|counts| counts.0);
-        let (s, r, counts) = messages::reduce_scatter(comm, sendbuf, recvbuf, recvcounts)?;
+        let (s, r, counts) = messages::reduce_scatter(comm, sendbuf, recvbuf, recvcounts, form)?;
         let (op, pointer) = (op_or_sum(op.as_ref()), counts.as_ptr());
     }
     (s.addr, r.addr, pointer, r.datatype, op) keep s.keep.and(r.keep).and(Keep::counts(counts)),
@@ -201,8 +205,8 @@ collectives! { Intracomm:
     Scan MPI_Scan_c, Iscan MPI_Iscan_c, Scan_init MPI_Scan_init_c,
     ", sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = SUM",
     (sendbuf: Object<'_, '_>, recvbuf: Object<'_, '_>, op: Option<H<Op>> = None),
-    |comm| {
-        let (s, r) = messages::allreduce(comm, sendbuf, recvbuf)?;
+    |comm, form| {
+        let (s, r) = messages::allreduce(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
     (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep),
@@ -211,8 +215,8 @@ collectives! { Intracomm:
     Exscan MPI_Exscan_c, Iexscan MPI_Iexscan_c, Exscan_init MPI_Exscan_init_c,
     ", sendbuf: BufSpec | InPlace, recvbuf: BufSpec, op: Op = SUM",
     (sendbuf: Object<'_, '_>, recvbuf: Object<'_, '_>, op: Option<H<Op>> = None),
-    |comm| {
-        let (s, r) = messages::allreduce(comm, sendbuf, recvbuf)?;
+    |comm, form| {
+        let (s, r) = messages::allreduce(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
     (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep),

@@ -2,6 +2,7 @@
 //! blocking, nonblocking and persistent forms share. Chapter 6 of the standard.
 
 use super::{is_inter, peers, rank};
+use crate::buffer::packed::{Form, operand};
 use crate::buffer::spec::simple;
 use crate::buffer::vector::{vector, vector_w};
 use crate::buffer::{Access, Msg, MsgV, MsgW};
@@ -49,8 +50,8 @@ fn own_part(object: Object<'_, '_>, access: Access, like: &Msg, root: c_int) -> 
 pub(super) fn bcast(comm: abi::Comm, buf: Object<'_, '_>, root: c_int) -> PyResult<Msg> {
     let py = buf.py();
     match role(py, comm, root)? {
-        Role::Idle if buf.is_none() => Ok(Msg::nothing()),
-        Role::Root | Role::Idle => simple(buf, Access::Read, 1),
+        Role::Idle => Ok(Msg::nothing()),
+        Role::Root => simple(buf, Access::Read, 1),
         Role::Leaf => simple(buf, Access::Write, 1),
     }
 }
@@ -176,38 +177,49 @@ fn alike(s: &Msg, r: &Msg) -> PyResult<()> {
 }
 
 /// The send side of a reduction; count and type are those of the message that is reduced.
-fn reduced(send: Object<'_, '_>, r: &Msg) -> PyResult<Msg> {
+fn reduced(send: Object<'_, '_>, r: &Msg, form: Form) -> PyResult<Msg> {
     if is_in_place(send) {
         return Ok(Msg::in_place(r));
     }
-    let s = simple(send, Access::Read, 1)?;
+    let s = operand(send, Access::Read, 1, form)?;
     alike(&s, r)?;
     Ok(s)
 }
 
-pub(super) fn reduce(comm: abi::Comm, send: Object<'_, '_>, recv: Object<'_, '_>, root: c_int) -> PyResult<(Msg, Msg)> {
+pub(super) fn reduce(
+    comm: abi::Comm,
+    send: Object<'_, '_>,
+    recv: Object<'_, '_>,
+    root: c_int,
+    form: Form,
+) -> PyResult<(Msg, Msg)> {
     match role(send.py(), comm, root)? {
         Role::Root if root == MPI_ROOT => {
-            let r = simple(recv, Access::Write, 1)?;
+            let r = operand(recv, Access::Write, 1, form)?;
             let s = Msg { count: r.count, datatype: r.datatype, ..Msg::nothing() };
             Ok((s, r))
         }
         Role::Root => {
-            let r = simple(recv, Access::Write, 1)?;
-            Ok((reduced(send, &r)?, r))
+            let r = operand(recv, Access::Write, 1, form)?;
+            Ok((reduced(send, &r, form)?, r))
         }
-        Role::Leaf => Ok((simple(send, Access::Read, 1)?, Msg::nothing())),
+        Role::Leaf => Ok((operand(send, Access::Read, 1, form)?, Msg::nothing())),
         Role::Idle => Ok((Msg::nothing(), Msg::nothing())),
     }
 }
 
 /// For `Allreduce`, `Scan` and `Exscan`.
-pub(super) fn allreduce(comm: abi::Comm, send: Object<'_, '_>, recv: Object<'_, '_>) -> PyResult<(Msg, Msg)> {
-    let r = simple(recv, Access::Write, 1)?;
+pub(super) fn allreduce(
+    comm: abi::Comm,
+    send: Object<'_, '_>,
+    recv: Object<'_, '_>,
+    form: Form,
+) -> PyResult<(Msg, Msg)> {
+    let r = operand(recv, Access::Write, 1, form)?;
     let s = if is_in_place(send) && is_inter(send.py(), comm)? {
-        simple(send, Access::Read, 1)?
+        operand(send, Access::Read, 1, form)?
     } else {
-        reduced(send, &r)?
+        reduced(send, &r, form)?
     };
     Ok((s, r))
 }
@@ -216,16 +228,17 @@ pub(super) fn reduce_scatter_block(
     comm: abi::Comm,
     send: Object<'_, '_>,
     recv: Object<'_, '_>,
+    form: Form,
 ) -> PyResult<(Msg, Msg)> {
     let py = recv.py();
     if in_place(comm, send)? {
-        let r = simple(recv, Access::Write, peers(py, comm)?)?;
+        let r = operand(recv, Access::Write, peers(py, comm)?, form)?;
         return Ok((Msg::in_place(&r), r));
     }
     let mut blocks = 0;
     crate::call::mpi!(py, MPI_Comm_size(comm, &raw mut blocks))?;
-    let s = simple(send, Access::Read, blocks)?;
-    let r = simple(recv, Access::Write, 1)?;
+    let s = operand(send, Access::Read, blocks, form)?;
+    let r = operand(recv, Access::Write, 1, form)?;
     alike(&s, &r)?;
     Ok((s, r))
 }
@@ -236,13 +249,14 @@ pub(super) fn reduce_scatter(
     send: Object<'_, '_>,
     recv: Object<'_, '_>,
     counts: Option<Vec<Count>>,
+    form: Form,
 ) -> PyResult<(Msg, Msg, Vec<Count>)> {
     let py = recv.py();
     let (mut size, own) = (0, rank(py, comm)?);
     crate::call::mpi!(py, MPI_Comm_size(comm, &raw mut size))?;
     let ranks = usize::try_from(size)?;
     let own = usize::try_from(own)?;
-    let r = simple(recv, Access::Write, 1)?;
+    let r = operand(recv, Access::Write, 1, form)?;
     let alone = in_place(comm, send)?;
     let counts = match counts {
         Some(counts) if counts.len() != ranks => {
@@ -274,7 +288,7 @@ pub(super) fn reduce_scatter(
         }
         return Ok((Msg::in_place(&r), r, counts));
     }
-    let s = simple(send, Access::Read, 1)?;
+    let s = operand(send, Access::Read, 1, form)?;
     if s.datatype != r.datatype {
         return Err(PyValueError::new_err("mismatch in send and receive MPI datatypes"));
     }

@@ -151,7 +151,7 @@ impl Comm {
         tag: c_int,
         info: Option<H<Info>>,
     ) -> PyResult<Py<Prequest>> {
-        let m = spec::simple(buf, Access::Read, partitions)?;
+        let m = spec::blocks(buf, Access::Read, dest, partitions)?;
         let (comm, mut request) = (self.raw(), MPI_REQUEST_NULL);
         let info = info.map_or(MPI_INFO_NULL, |info| info.0);
         let (addr, count, datatype) = (m.addr, m.count, m.datatype);
@@ -172,7 +172,7 @@ impl Comm {
         tag: c_int,
         info: Option<H<Info>>,
     ) -> PyResult<Py<Prequest>> {
-        let m = spec::simple(buf, Access::Write, partitions)?;
+        let m = spec::blocks(buf, Access::Write, source, partitions)?;
         let (comm, mut request) = (self.raw(), MPI_REQUEST_NULL);
         let info = info.map_or(MPI_INFO_NULL, |info| info.0);
         let (addr, count, datatype) = (m.addr, m.count, m.datatype);

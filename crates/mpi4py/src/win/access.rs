@@ -31,7 +31,9 @@ struct Target {
 
 impl Target {
     fn new(object: Option<Object<'_, '_>>, origin: &Msg) -> PyResult<Self> {
-        let mut target = Self { disp: 0, count: origin.count, datatype: origin.datatype };
+        // A strided origin goes to elements that lie side by side.
+        let (count, datatype) = origin.plain();
+        let mut target = Self { disp: 0, count, datatype };
         let Some(object) = object.filter(|object| !object.is_none()) else {
             return Ok(target);
         };
@@ -58,9 +60,22 @@ impl Target {
     }
 }
 
-/// The origin's buffer; nothing is needed for a target that is nobody.
+/// The origin's buffer; for a target that is nobody only the datatype at the end of a list counts.
 fn origin(object: Object<'_, '_>, target_rank: c_int, access: Access) -> PyResult<Msg> {
-    if target_rank == MPI_PROC_NULL && object.is_none() { Ok(Msg::nothing()) } else { simple(object, access, 1) }
+    if target_rank != MPI_PROC_NULL {
+        return simple(object, access, 1);
+    }
+    let last = match (object.cast::<PyList>(), object.cast::<PyTuple>()) {
+        (Ok(list), _) if !list.is_empty() => Some(list.get_item(list.len() - 1)?),
+        (_, Ok(tuple)) if !tuple.is_empty() => Some(tuple.get_item(tuple.len() - 1)?),
+        _ => None,
+    };
+    let datatype = match last {
+        Some(last) if spec::is_datatype(&last) => spec::datatype(&last)?,
+        _ => None,
+    };
+    let nothing = Msg::nothing();
+    Ok(Msg { datatype: datatype.unwrap_or(nothing.datatype), ..nothing })
 }
 
 /// Refuses what is not one element of the result's datatype.
