@@ -20,8 +20,14 @@ use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// An array as it lies in memory, with any strides, where a buffer is expected. The message is its
-/// elements in C order; receiving writes these elements and nothing else.
+/// Array of any strides where a buffer is expected.
+///
+/// The message is its elements in C order, wherever they lie; receiving writes these elements and nothing else.
+///
+/// MPI.strided(obj): `obj` is an array, or any object with the buffer protocol, DLPack or the CUDA array interface.
+/// It can stand alone or in a list with counts, displacements (in elements) and a datatype, in all calls that take a
+/// message. Not for receiving into elements that share memory (ValueError), nor where memory in one piece is needed
+/// (windows, Pack) or a datatype for each rank (Alltoallw), nor for reductions that go on after the call (TypeError).
 #[pyclass(module = "mpi4py.MPI", name = "strided", frozen, weakref)]
 pub(crate) struct Strided {
     array: Py<PyAny>,
