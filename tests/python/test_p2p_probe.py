@@ -1,4 +1,4 @@
-"""Looking at messages before receiving them (probe, matched probe), cancelling receives."""
+"""Looking at messages before receiving them (probe, matched probe), cancelling receives and sends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unittest
 
 from mpi4py import MPI
 from support import data
-from support.case import Case, jitter
+from support.case import Case, jitter, ours_only
 
 SIZES = (0, 1, 48, 49, 1000, 8192, 40_000, 70_000, 1 << 20)
 LIMIT = 20.0  # seconds that a loop which polls may take
@@ -246,6 +246,135 @@ class Cancel(Case):
         self.assertEqual(free, MPI.REQUEST_NULL)
         request.Wait()
         self.good(room.wrong(1, 100))
+
+
+@ours_only("other libraries hang, or crash")
+class CancelSend(Case):
+    """What no receive has matched can be taken back; what has been matched comes whole."""
+
+    def lost(self, request: MPI.Request) -> bool:
+        """Waits for it; whether it was cancelled."""
+        status = MPI.Status()
+        request.Wait(status)
+        self.assertEqual(request, MPI.REQUEST_NULL)
+        return status.Is_cancelled()
+
+    def test_nobody_wants_it(self) -> None:
+        """An offer in the receiver's queue, of large messages and of synchronous ones, to others and to oneself."""
+        for size in (0, 8, 5000, 300_000):
+            for rank, source in ((self.right, self.left), (self.rank, self.rank)):
+                self.comm.Barrier()
+                request = self.comm.Issend(data.message(1, size), rank, 5)
+                request.Cancel()
+                self.assertTrue(self.lost(request))
+                request = self.comm.Isend(data.message(1, size), rank, 5)
+                request.Cancel()
+                # A small one may be there already: then it has to be received.
+                lost = self.lost(request)
+                got = self.comm.sendrecv(lost, rank, 6, None, source, 6)
+                if not got:
+                    room = data.Room(size)
+                    self.comm.Recv(room.bytes, source, 5)
+                    self.good(room.wrong(1, size))
+        self.comm.Barrier()
+        self.assertFalse(self.comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG))
+        self.comm.Barrier()
+        # What comes next is received as if nothing had been.
+        room = data.Room(300_000)
+        self.comm.Sendrecv(data.message(2, 300_000), self.right, 5, room.bytes, self.left, 5)
+        self.good(room.wrong(2, 300_000))
+
+    def test_large_ones_are_cancelled(self) -> None:
+        for start in (self.comm.Isend, self.comm.Issend):
+            request = start(data.message(1, 300_000), self.right, 5)
+            request.Cancel()
+            request.Cancel()
+            self.assertTrue(self.lost(request))
+        persistent = self.comm.Ssend_init(data.message(3, 100), self.right, 5)
+        for turn in range(4):
+            self.comm.Barrier()
+            persistent.Start()
+            if turn % 2:
+                persistent.Cancel()
+                status = MPI.Status()
+                persistent.Wait(status)
+                self.assertTrue(status.Is_cancelled())
+            else:
+                room = data.Room(100)
+                self.comm.Recv(room.bytes, self.left, 5)
+                self.good(room.wrong(3, 100))
+                persistent.Wait()
+        persistent.Free()
+
+    def test_a_probed_message_is_not_lost(self) -> None:
+        """A matched probe has it: too late to cancel."""
+        if self.size < 2 or self.rank > 1:
+            return
+        if self.rank == 0:
+            request = self.comm.Issend(data.message(1, 300_000), 1, 5)
+            self.comm.Recv(bytearray(0), 1, 6)
+            request.Cancel()
+            self.comm.Send(b"", 1, 7)
+            self.assertFalse(self.lost(request))
+        else:
+            message = self.comm.Mprobe(0, 5)
+            self.comm.Send(b"", 0, 6)
+            self.comm.Recv(bytearray(0), 0, 7)
+            room = data.Room(300_000)
+            message.Recv(room.bytes)
+            self.good(room.wrong(1, 300_000))
+
+    def test_one_of_two_happens(self) -> None:
+        """The receive comes at about the time of the cancel: the message is lost, or received, never both."""
+        if self.size < 2 or self.rank > 1:
+            return
+        for turn in range(300):
+            size = (8, 5000, 200_000)[turn % 3]
+            if self.rank == 0:
+                request = self.comm.Issend(data.message(turn, size), 1, turn)
+                jitter(turn, 0.0002)
+                request.Cancel()
+                gone = self.lost(request)
+                self.comm.send(gone, 1, 1000)
+            else:
+                room = data.Room(size)
+                jitter(turn * 31, 0.0002)
+                request = self.comm.Irecv(room.bytes, 0, turn)
+                if self.comm.recv(source=0, tag=1000):
+                    request.Cancel()
+                    self.assertTrue(self.lost(request))
+                    self.good(room.touched())
+                else:
+                    self.assertFalse(self.lost(request))
+                    self.good(room.wrong(turn, size), turn)
+
+    def test_those_that_wait_for_room(self) -> None:
+        """So many small messages that they do not fit into the ring: the later ones are still here to be taken back."""
+        if self.size < 2 or self.rank > 1:
+            return
+        count = 3000
+        if self.rank == 0:
+            self.comm.Recv(bytearray(0), 1, 6)
+            requests = [self.comm.Isend(data.message(i, 40), 1, 5) for i in range(count)]
+            for request in requests[1::2]:
+                request.Cancel()
+            self.comm.Send(b"", 1, 7)
+            statuses = [MPI.Status() for _ in requests]
+            MPI.Request.Waitall(requests, statuses)
+            lost = [status.Is_cancelled() for status in statuses]
+            self.assertFalse(any(lost[::2]))
+            self.comm.send(lost, 1, 8)
+        else:
+            self.comm.Send(b"", 0, 6)
+            time.sleep(0.2)
+            self.comm.Recv(bytearray(0), 0, 7)
+            lost = self.comm.recv(source=0, tag=8)
+            for i in range(count):
+                if not lost[i]:
+                    room = data.Room(40)
+                    self.comm.Recv(room.bytes, 0, 5)
+                    self.good(room.wrong(i, 40), i)
+            self.assertFalse(self.comm.Iprobe(0, 5))
 
 
 if __name__ == "__main__":

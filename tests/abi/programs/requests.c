@@ -107,6 +107,21 @@ static void cancel(void)
     OK(MPI_Wait(&request, &status));
     OK(MPI_Test_cancelled(&status, &cancelled));
     CHECK(cancelled);
+    if (!ours())
+        return;
+    /* Sends that nobody has asked for, small and large, to the neighbour and to oneself. */
+    for (int i = 0; i < 4; i++) {
+        static char bytes[300000];
+        OK(MPI_Issend(bytes, i % 2 ? sizeof bytes : 4, MPI_CHAR, i < 2 ? rank : (rank + 1) % size, 12345,
+                      MPI_COMM_WORLD, &request));
+        OK(MPI_Cancel(&request));
+        OK(MPI_Wait(&request, &status));
+        OK(MPI_Test_cancelled(&status, &cancelled));
+        CHECK(cancelled);
+    }
+    OK(MPI_Barrier(MPI_COMM_WORLD));
+    OK(MPI_Iprobe(MPI_ANY_SOURCE, 12345, MPI_COMM_WORLD, &cancelled, &status));
+    CHECK(!cancelled);
 }
 
 int main(int argc, char **argv)

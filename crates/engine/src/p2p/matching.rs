@@ -244,6 +244,13 @@ impl Contexts {
         at.and_then(|at| posted.take(at)).is_some()
     }
 
+    /// Forgets the message of world rank `from` whose body is the one that is `wanted`; false if it is not here.
+    pub fn take_back(&mut self, id: u32, from: u32, wanted: impl Fn(&Body) -> bool) -> bool {
+        let unexpected = &mut self.slot(id).unexpected;
+        let at = unexpected.position(|message| message.from == from && wanted(&message.body));
+        at.and_then(|at| unexpected.take(at)).is_some()
+    }
+
     /// Messages that nobody has received, over all contexts: (context, sender, tag, bytes).
     pub fn leftovers(&self) -> impl Iterator<Item = (u32, u32, c_int, usize)> {
         self.slots.iter().flat_map(|c| c.unexpected.iter().map(move |u| (c.id, u.from, u.tag, u.len())))
@@ -290,6 +297,18 @@ mod tests {
         assert_eq!(contexts.peek(0, -1, MPI_ANY_TAG), Some((4, 2, 0)));
         assert_eq!(contexts.match_receive(0, -1, MPI_ANY_TAG).map(|u| u.tag), Some(2));
         assert_eq!(contexts.match_receive(0, 4, 2).map(|u| u.tag), None);
+    }
+
+    #[test]
+    fn a_message_that_is_taken_back_is_matched_by_nothing() {
+        let mut contexts = Contexts::default();
+        contexts.keep(0, message(1, 7));
+        contexts.keep(0, Unexpected { body: Body::Local(50, 8), ..message(1, 7) });
+        let send = |number| move |body: &Body| matches!(body, Body::Local(send, _) if *send == number);
+        assert!(!contexts.take_back(0, 2, send(50)) && !contexts.take_back(0, 1, send(51)));
+        assert!(contexts.take_back(0, 1, send(50)) && !contexts.take_back(0, 1, send(50)));
+        assert!(contexts.match_receive(0, 1, 7).is_some_and(|kept| matches!(kept.body, Body::Small(..))));
+        assert!(contexts.match_receive(0, 1, 7).is_none());
     }
 
     #[test]

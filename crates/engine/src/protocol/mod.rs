@@ -8,8 +8,10 @@
 //! | `parts` | messages of middle size in parts, without an offer |
 //! | `pace` | how to write into a ring, by where the receiver runs |
 //! | `partitioned` | messages in partitions |
+//! | `cancel` | taking sends back |
 //! | `copying` | single copy through the kernel, and when it pays |
 
+mod cancel;
 pub(crate) mod copying;
 mod pace;
 pub(crate) mod partitioned;
@@ -57,6 +59,11 @@ pub(crate) const INLINE_AND_POSITION: usize = shm::ring::INLINE - 8;
 pub(crate) const ANNOUNCE: u8 = 12;
 pub(crate) const OPEN: u8 = 13;
 pub(crate) const PARTITION: u8 = 14;
+
+/// The sender wants its offer back. Words: its request, context.
+pub(crate) const WITHDRAW: u8 = 15;
+/// The receiver had not matched it, and has forgotten it. Words: sender's request.
+pub(crate) const WITHDRAWN: u8 = 16;
 
 /// Flags of an offer.
 pub(crate) const SYNCHRONOUS: u8 = 1;

@@ -3,7 +3,7 @@
 use super::send::{accept_words, share_words};
 use super::{
     ACCEPT, ANNOUNCE, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FIN, INLINE_AND_POSITION,
-    OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WRITTEN,
+    OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WITHDRAW, WITHDRAWN, WRITTEN,
 };
 use crate::Engine;
 use crate::Error;
@@ -198,6 +198,8 @@ impl Engine {
             EAGER_PART => self.part(from, ring, cell.word(3) as usize, piece_of(cell, 0)),
             FIN => self.finished(cell.word(0) as usize),
             SHARE => self.share(cell.word(0) as usize, cell.word(1), cell.word(2) as usize, cell.word(3) as usize),
+            WITHDRAW => self.withdraw_offer(from, cell.word(0), cell.word(1) as u32),
+            WITHDRAWN => self.send_cancelled(cell.word(0) as usize),
             ANNOUNCE => self.announced_by(from, cell),
             OPEN => self.opened(cell.word(0) as usize, cell.word(1)),
             PARTITION => self.partition_piece(from, ring, cell),

@@ -364,22 +364,29 @@ pub fn free(raw: usize) -> Result<Option<Functions>> {
     })
 }
 
-/// Asks to cancel (MPI_Cancel): a receive that no message has matched ends as cancelled; anything
-/// else goes on to its normal end, which the standard allows. Of a generalized request, its functions, of which
-/// the one that cancels is to be called, and whether the request is complete.
+/// Asks to cancel (MPI_Cancel): what nobody has matched ends as cancelled; anything else goes on to its normal
+/// end. Of a generalized request, its functions, of which the one that cancels is to be called, and whether the
+/// request is complete.
 pub fn cancel(raw: usize) -> Result<Option<(Functions, bool)>> {
     with(|e| {
         let Some(request) = e.requests.get(raw) else { return Err(e.bad_request(raw)) };
-        let context = match (&request.state, &request.role) {
-            (State::Active, Role::Recv(recv)) if !recv.matched => recv.context,
+        match (&request.state, &request.role) {
+            (State::Active, Role::Recv(recv)) if !recv.matched => {
+                let context = recv.context;
+                if e.contexts.withdraw(context, raw)
+                    && let Some(request) = e.requests.get_mut(raw)
+                {
+                    request.status = Status { cancelled: true, ..Status::EMPTY };
+                    e.complete_request(raw);
+                }
+            }
+            (State::Active, Role::Send(_)) => e.cancel_send(raw),
             (state, Role::General(functions)) => return Ok(Some((*functions, *state == State::Complete))),
-            _ => return Ok(None),
-        };
-        if e.contexts.withdraw(context, raw)
-            && let Some(request) = e.requests.get_mut(raw)
-        {
-            request.status = Status { cancelled: true, ..Status::EMPTY };
-            e.complete_request(raw);
+            _ => {}
+        }
+        // Another thread may wait for it.
+        if e.sleepers.any() {
+            e.wake_own_threads();
         }
         Ok(None)
     })
