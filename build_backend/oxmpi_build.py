@@ -48,6 +48,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "build" / "wheel-data"
 LIBRARY = "libmpi_abi.so.1"
 LINKER_SCRIPT = f"/* For -lmpi_abi: the linker finds the library in the same folder. */\nINPUT({LIBRARY})\n"
+# mpi4py's own tests (test_package) want a stub beside every file that could be a Python module.
+NO_MODULE = "# libmpi_abi.so is no Python module: it lets the linker find the MPI library.\n"
 # What a source tree without git may hold beside sources.
 NOT_SOURCES = ("target", ".venv", "build", "dist", ".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
@@ -132,6 +134,7 @@ def _lay_library(library: Path, site: Path) -> None:
     os.replace(folder / f"{LIBRARY}.new", folder / LIBRARY)
     (folder / LIBRARY).chmod(0o755)
     (folder / "libmpi_abi.so").write_text(LINKER_SCRIPT)
+    (folder / "libmpi_abi.pyi").write_text(NO_MODULE)
 
 
 def _sources() -> Iterator[str]:

@@ -53,7 +53,9 @@ def want(condition: object, text: object) -> None:
 
 
 def files() -> None:
-    for name in ("MPI.abi3.so", "__init__.py", "include/mpi.h", "lib/libmpi_abi.so.1", "lib/libmpi_abi.so"):
+    wanted = ("MPI.abi3.so", "__init__.py", "include/mpi.h", "lib/libmpi_abi.so.1", "lib/libmpi_abi.so")
+    for_others = ("libmpi.pxd", "MPI.pxd", "__init__.pxd", "MPI.h", "MPI_api.h", "include/mpi4py/mpi4py.h")
+    for name in (*wanted, *for_others):
         want((PACKAGE / name).exists(), f"{PACKAGE / name} is missing")
     for name in ("mpiexec", "mpicc"):
         want(os.access(BIN / name, os.X_OK), f"{BIN / name} is missing or not executable")

@@ -34,6 +34,10 @@ macro_rules! raw_handles {
 raw_handles!(Comm, Datatype, Errhandler, File, Group, Info, Message, Op, Request, Session, Win);
 
 /// The handle inside a Python object. It changes when the MPI object is freed or a request is over.
+///
+/// It stands first in the object, as in mpi4py's: extensions in Cython read and write it there
+/// (`comm.ob_mpi`; python/mpi4py/MPI.h has the structures, tests/extensions compares).
+#[repr(C)]
 pub(crate) struct Slot<R> {
     bits: AtomicUsize,
     constant: AtomicBool,
@@ -171,11 +175,12 @@ pub(crate) fn recipe<'py>(make: Bound<'py, PyAny>, arguments: Bound<'py, PyTuple
 /// The class, the conversion from Rust and the methods that every handle class has.
 ///
 /// `handle_class! { "Doc.", Group, MPI_GROUP_NULL, argument = group, MPI_Group_toint, MPI_Group_fromint }`
-/// One more name at the end is the class's own function for [`Handle::adopt`].
+/// One more name at the end is the class's own function for [`Handle::adopt`]; `; room = T` makes the object larger,
+/// where mpi4py's is: extensions that were compiled for that want at least its size.
 /// `handle_class! { @reduce Group }` adds the usual pickling; a class with more to say writes its own.
 macro_rules! handle_class {
-    ($doc:literal, $name:ident, $null:ident, argument = $argument:ident, $toint:ident, $fromint:ident $(, $adopt:ident)?) => {
-        $crate::handle::handle_class! { @class $doc, $name, $null $(, $adopt)? }
+    ($doc:literal, $name:ident, $null:ident, argument = $argument:ident, $toint:ident, $fromint:ident $(, $adopt:ident)? $(; room = $room:ty)?) => {
+        $crate::handle::handle_class! { @class $doc, $name, $null $(, $adopt)? $(; room = $room)? }
 
         #[pymethods]
         impl $name {
@@ -188,16 +193,18 @@ macro_rules! handle_class {
 
         $crate::handle::handle_class! { @methods $name, $toint, $fromint }
     };
-    (@class $doc:literal, $name:ident, $null:ident $(, $adopt:ident)?) => {
+    (@class $doc:literal, $name:ident, $null:ident $(, $adopt:ident)? $(; room = $room:ty)?) => {
         #[doc = $doc]
         #[pyclass(module = "mpi4py.MPI", frozen, subclass, weakref)]
+        #[repr(C)]
         pub(crate) struct $name {
             slot: $crate::handle::Slot<::mpi_abi::$name>,
+            $(_room: $room,)?
         }
 
         impl $name {
             fn with(raw: ::mpi_abi::$name) -> Self {
-                Self { slot: $crate::handle::Slot::new(raw) }
+                Self { slot: $crate::handle::Slot::new(raw), $(_room: <$room>::default())? }
             }
         }
 

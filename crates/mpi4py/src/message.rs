@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::ffi::c_int;
 
-handle_class! { "Matched message.", Message, MPI_MESSAGE_NULL, argument = message, MPI_Message_toint, MPI_Message_fromint }
+handle_class! { "Matched message.", Message, MPI_MESSAGE_NULL, argument = message, MPI_Message_toint, MPI_Message_fromint; room = u64 }
 handle_class! { @reduce Message }
 
 impl Message {

@@ -15,8 +15,12 @@ use std::ffi::c_int;
 
 /// Status object.
 #[pyclass(module = "mpi4py.MPI", frozen, subclass, weakref)]
+#[repr(C)]
 pub(crate) struct Status {
+    /// First, as in mpi4py's object: extensions in Cython look for it there.
     raw: Raw,
+    /// The object is as large as mpi4py's: extensions that were compiled for that want it so.
+    _room: u64,
 }
 
 /// The structure, changed only by whole values and only with the interpreter held.
@@ -28,7 +32,7 @@ unsafe impl Sync for Raw {}
 
 impl Status {
     pub(crate) fn with(raw: abi::Status) -> Self {
-        Self { raw: Raw(UnsafeCell::new(raw)) }
+        Self { raw: Raw(UnsafeCell::new(raw)), _room: 0 }
     }
 
     pub(crate) fn get(&self) -> abi::Status {

@@ -116,7 +116,7 @@ fn constants(api: &Api, text: &mut String) {
 }
 
 /// The structure tag of a handle type: part of the names of C++ functions that take handles.
-fn tag(handle: &str) -> String {
+pub(super) fn tag(handle: &str) -> String {
     if handle.starts_with("MPI_T_") { format!("{handle}_t") } else { handle.replacen("MPI_", "MPI_ABI_", 1) }
 }
 

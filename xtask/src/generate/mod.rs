@@ -4,7 +4,9 @@
 //! - [`rust_abi`]: types, constants and declarations of the crate mpi-abi
 //! - [`exports`]: the exported functions of crates/shim
 //! - [`header`]: the `mpi.h` that we ship
+//! - [`cython`]: the same for Cython, `libmpi.pxd`
 
+mod cython;
 mod exports;
 mod header;
 mod rust_abi;
@@ -62,6 +64,7 @@ pub(crate) fn outputs(root: &Path) -> Result<Vec<Output>> {
         Output { path: "crates/mpi-abi/src/gen/names.rs", text: rust_abi::names(&api) },
         Output { path: "crates/shim/src/gen/exports.rs", text: exports::exports(&api, &implemented)? },
         Output { path: "python/mpi4py/include/mpi.h", text: header::header(&api) },
+        Output { path: "python/mpi4py/libmpi.pxd", text: cython::pxd(&api) },
     ];
     for output in &mut outputs {
         if output.path.ends_with(".rs") {

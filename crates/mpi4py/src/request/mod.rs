@@ -97,6 +97,7 @@ pub(crate) trait Pending: Send {
 
 /// Request handler.
 #[pyclass(module = "mpi4py.MPI", frozen, subclass, weakref)]
+#[repr(C)]
 pub(crate) struct Request {
     slot: Slot<abi::Request>,
     owner: Attached<Owner>,

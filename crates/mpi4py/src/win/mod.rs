@@ -35,7 +35,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
-handle_class! { "Remote memory access context.", Win, MPI_WIN_NULL, argument = win, MPI_Win_toint, MPI_Win_fromint }
+handle_class! { "Remote memory access context.", Win, MPI_WIN_NULL, argument = win, MPI_Win_toint, MPI_Win_fromint; room = u64 }
 handle_class! { @reduce Win }
 errhandler_methods! { Win, MPI_Win_get_errhandler, MPI_Win_set_errhandler, MPI_Win_call_errhandler }
 
