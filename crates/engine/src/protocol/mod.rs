@@ -183,8 +183,9 @@ impl Transport {
             LARGE_RINGS..MEDIUM_RINGS => MEDIUM,
             _ => SMALL,
         };
-        let ring = DataRing::new(self.segment, size)
-            .or_else(|_| DataRing::new(self.segment, SMALL))
+        let Some(out) = &self.peers[peer as usize].out else { return Ok(()) };
+        let ring = DataRing::new(self.segment, out, size)
+            .or_else(|_| DataRing::new(self.segment, out, SMALL))
             .map_err(|e| Error::new(MPI_ERR_NO_MEM, format!("making room for messages to rank {peer}: {e}")))?;
         self.data_rings += 1;
         self.peers[peer as usize].data = Some(ring);

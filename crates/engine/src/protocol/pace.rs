@@ -13,7 +13,7 @@
 use crate::payload::Payload;
 use std::mem::MaybeUninit;
 
-/// Shorter copies are not worth a look at the clock (2 x 10 ns).
+/// Shorter copies are not worth a look at the clock.
 const LEAST: usize = 4 << 10;
 /// What goes past the caches comes to the reader from memory, so this pays only if the writer saves a lot: in one
 /// complex the ways differ by less than two times, in two by more than six.
@@ -24,6 +24,8 @@ const LEAST_PACKED: usize = 1 << 10;
 const TRY_PACKED: u8 = 16;
 /// Bytes that are packed at a time: they stay in the innermost cache.
 const PACKED: usize = 8 << 10;
+/// Of the copies in the better way so many are not measured: two looks at the clock wait for what is under way.
+const MEASURE: u8 = 4;
 /// Every so many copies the other way is tried. It may take five times as long: then it adds 4 %.
 const TRY_AFTER: u8 = 128;
 /// The first try of the way that is unknown comes after so many.
@@ -59,8 +61,11 @@ impl Pace {
     pub(super) unsafe fn write(&mut self, payload: &Payload, at: usize, to: *mut u8, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         match payload.run() {
-            // SAFETY: a run is valid from its base on (its maker), the range inside it and `to` valid (caller).
-            Some(base) if len >= LEAST => return unsafe { self.measured(base.add(at), to, len) },
+            Some(base) if len >= LEAST => {
+                let measure = self.since.is_multiple_of(MEASURE);
+                // SAFETY: a run is valid from its base on (its maker), the range inside it and `to` valid (caller).
+                return unsafe { self.copy(base.add(at), to, len, measure) };
+            }
             None if len >= LEAST_PACKED && self.packs_first() => {
                 #[repr(align(64))]
                 struct Room(MaybeUninit<[u8; PACKED]>);
@@ -72,7 +77,7 @@ impl Pace {
                     // filled when it is copied on.
                     unsafe {
                         payload.read(at + done, packed, n);
-                        self.measured(packed, to.add(done), n);
+                        self.copy(packed, to.add(done), n, true);
                     }
                 }
                 return;
@@ -86,19 +91,25 @@ impl Pace {
     /// # Safety
     /// As for [`crate::copy::copy`]; `to` is aligned to 64 bytes.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    unsafe fn measured(&mut self, from: *const u8, to: *mut u8, len: usize) {
+    unsafe fn copy(&mut self, from: *const u8, to: *mut u8, len: usize, measure: bool) {
         use core::arch::x86_64::_rdtsc;
         let way = self.choose();
-        // SAFETY: reading the clock has no preconditions; the rest is the caller's promise.
-        let ticks = unsafe {
-            let begin = _rdtsc();
+        // SAFETY: the caller's promise.
+        let copy = || unsafe {
             if way == PAST {
                 crate::copy::copy_past(to, from, len);
             } else {
                 crate::copy::copy(to, from, len);
             }
-            _rdtsc().wrapping_sub(begin)
         };
+        if way == self.better() && !measure {
+            return copy();
+        }
+        // SAFETY: reading the clock has no preconditions.
+        let begin = unsafe { _rdtsc() };
+        copy();
+        // SAFETY: as above.
+        let ticks = unsafe { _rdtsc() }.wrapping_sub(begin);
         self.learn(way, u32::try_from(ticks.saturating_mul(1024) / len as u64).unwrap_or(u32::MAX / 2));
     }
 
@@ -109,6 +120,11 @@ impl Pace {
             self.since_packed = 0;
         }
         self.since_packed == 0 || self.better() == PAST
+    }
+
+    /// Whether messages go past the caches.
+    pub(super) fn is_past(&self) -> bool {
+        self.better() == PAST
     }
 
     fn better(&self) -> usize {

@@ -265,49 +265,58 @@ impl Engine {
     /// Puts parts of accepted messages into the ring as far as there is room.
     fn stream_to(&mut self, peer: u32) -> bool {
         let mut moved = false;
-        loop {
-            let Some(transport) = self.transport.as_mut() else { return moved };
-            let segment = transport.segment;
-            let state = &mut transport.peers[peer as usize];
-            let Some(&raw) = state.streams.front() else { return moved };
-            let Some(request) = self.requests.get_mut(raw).filter(|r| r.state == State::Active) else {
-                state.streams.pop_front();
-                continue;
-            };
-            let Role::Send(send) = &mut request.role else {
-                if !self.stream_others(peer, raw, &mut moved) {
-                    return moved;
-                }
-                continue;
-            };
-            let total = request.payload.len();
-            if send.sent < total {
-                let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return moved };
-                if out.slot().is_none() {
-                    return moved;
-                }
-                let len = (total - send.sent).min(PART_BYTES.min(data.size() / 4));
-                let Some(piece) = data.take(out, len) else { return moved };
-                let Some(address) = piece.address(segment) else { return moved };
-                // SAFETY: the piece has `len` bytes and is ours until it is published.
-                unsafe { state.pace.write(&request.payload, send.sent, address.as_ptr(), len) };
-                let Some(slot) = out.slot() else { return moved };
-                slot.header(PART, 0, 0, 0, 0);
-                slot.word(0, send.remote);
-                slot.word(1, send.sent as u64);
-                slot.word(2, piece.offset as u64);
-                slot.word(3, piece.len as u64);
-                slot.word(4, piece.end);
+        while self.stream_part(peer, &mut moved) {}
+        if moved && let Some(transport) = self.transport.as_ref() {
+            // For a receiver that fell asleep after it was woken for the first part.
+            transport.segment.rank_page(peer).wake();
+        }
+        moved
+    }
+
+    /// One part, or the end of a message; false if nothing can be done. `moved` becomes true with the first part.
+    fn stream_part(&mut self, peer: u32, moved: &mut bool) -> bool {
+        let Some(transport) = self.transport.as_mut() else { return false };
+        let segment = transport.segment;
+        let state = &mut transport.peers[peer as usize];
+        let Some(&raw) = state.streams.front() else { return false };
+        let Some(request) = self.requests.get_mut(raw).filter(|r| r.state == State::Active) else {
+            state.streams.pop_front();
+            return true;
+        };
+        let Role::Send(send) = &mut request.role else {
+            return self.stream_others(peer, raw, moved);
+        };
+        let total = request.payload.len();
+        if send.sent < total {
+            let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return false };
+            if out.slot().is_none() {
+                return false;
+            }
+            let len = (total - send.sent).min(PART_BYTES.min(data.size() / 4));
+            let Some(piece) = data.take(out, len) else { return false };
+            let Some(address) = piece.address(segment) else { return false };
+            // SAFETY: the piece has `len` bytes and is ours until it is published.
+            unsafe { state.pace.write(&request.payload, send.sent, address.as_ptr(), len) };
+            let Some(slot) = out.slot() else { return false };
+            slot.header(PART, 0, 0, 0, 0);
+            slot.word(0, send.remote);
+            slot.word(1, send.sent as u64);
+            slot.word(2, piece.offset as u64);
+            slot.word(3, piece.len as u64);
+            slot.word(4, piece.end);
+            if std::mem::replace(moved, true) {
+                slot.publish_quietly();
+            } else {
                 slot.publish();
                 segment.rank_page(peer).wake_after_fence();
-                send.sent += len;
-                moved = true;
             }
-            if send.sent == total {
-                state.streams.pop_front();
-                self.complete_request(raw);
-            }
+            send.sent += len;
         }
+        if send.sent == total {
+            state.streams.pop_front();
+            self.complete_request(raw);
+        }
+        true
     }
 
     /// The same for the first in the streams if it is a message in partitions. False: no room.

@@ -97,7 +97,7 @@ fn pieces_of_the_data_ring_are_whole_and_never_overlap() {
         let shared = Shared::new(2);
         let bytes = Bytes::new(4);
         let (mut sender, mut receiver) = pair(&shared);
-        let mut ring = DataRing::new(shared.segment(), 256).expect("ring");
+        let mut ring = DataRing::new(shared.segment(), &sender, 256).expect("ring");
         let start = ring.take(&sender, 0).expect("an empty ring").offset;
         let lines = move |piece: Piece| {
             let first = (piece.offset - start) / 64;

@@ -35,7 +35,10 @@ pub(crate) struct Control {
     _line: [u32; 15],
     /// Bytes of the data ring given back (see `data`).
     pub(crate) data_head: AtomicU64,
-    _line2: [u64; 7],
+    /// Bytes of the data ring that the consumer may keep, without giving them back, once it has read them: said by
+    /// the producer before the first piece.
+    data_kept: AtomicU64,
+    _line2: [u64; 6],
 }
 
 #[repr(C, align(64))]
@@ -56,11 +59,6 @@ const _: () = assert!(size_of::<Line>() == 64 && size_of::<Control>() == 128);
 pub(crate) const RING_BYTES: usize = NEAR_AT + NEAR;
 /// Where the near bytes begin.
 const NEAR_AT: usize = size_of::<Control>() + CELLS as usize * size_of::<Line>();
-
-/// Bytes that the consumer of a data ring keeps at most without giving them back: each time takes the
-/// line away from the producer, and needs a fence and a look at its page. A producer whose piece, of at
-/// most a quarter of the ring, finds no room has then more than these unread (README.md).
-const KEPT: u64 = if cfg!(loom) { 1 } else { 16 << 10 };
 
 /// Where a ring is in this process's mapping. The memory lives as long as the segment, which the
 /// engine never unmaps.
@@ -103,6 +101,7 @@ impl Place {
         self.build();
         self.control().head.store(0, Ordering::Relaxed);
         self.control().data_head.store(0, Ordering::Relaxed);
+        self.control().data_kept.store(0, Ordering::Relaxed);
         for index in 0..CELLS {
             self.line(index).stamp.store(0, Ordering::Relaxed);
         }
@@ -213,6 +212,13 @@ impl Sender {
         CELLS - self.position.wrapping_sub(self.head)
     }
 
+    /// Tells the consumer that it may keep so many bytes of the data ring. Each time that it gives some back takes
+    /// the line away from the producer, and needs a fence and a look at the producer's page.
+    pub(crate) fn let_keep(&self, bytes: usize) {
+        // Seen by who sees the cell of the first piece (SYNC cell-full).
+        self.place.control().data_kept.store(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Bytes of the data ring that the consumer gave back.
     #[inline]
     pub(crate) fn data_head(&self) -> u64 {
@@ -247,11 +253,26 @@ impl Slot<'_> {
     /// Gives the cell to the consumer, and fences: [`crate::RankPage::wake_after_fence`] may follow.
     #[inline]
     pub fn publish(self) {
+        let (line, position) = self.advance();
+        // SYNC cell-full: header, payload and data pieces are visible to who sees the stamp.
+        store_and_fence(&line.stamp, position);
+    }
+
+    /// Gives the cell to a consumer that is awake, or will be woken for a later cell: without the fence, which
+    /// would wait until all lines of a long piece are written.
+    #[inline]
+    pub fn publish_quietly(self) {
+        let (line, position) = self.advance();
+        // SYNC cell-full: as in `publish`.
+        line.stamp.store(position, Ordering::Release);
+    }
+
+    #[inline]
+    fn advance(self) -> (&'static Line, u32) {
         let sender = self.sender;
         sender.position = sender.position.wrapping_add(1);
         sender.index = if sender.index + 1 == CELLS { 0 } else { sender.index + 1 };
-        // SYNC cell-full: header, payload and data pieces are visible to who sees the stamp.
-        store_and_fence(&self.line.stamp, sender.position);
+        (self.line, sender.position)
     }
 }
 
@@ -341,7 +362,8 @@ impl Receiver {
     /// True when it did, so that a producer that waits for room must be woken.
     #[inline]
     pub fn give_back(&mut self, piece: Piece) -> bool {
-        if piece.end.wrapping_sub(self.data_published) < KEPT {
+        let kept = self.place.control().data_kept.load(Ordering::Relaxed);
+        if piece.end.wrapping_sub(self.data_published) < kept {
             return false;
         }
         self.data_published = piece.end;

@@ -154,7 +154,7 @@ mod tests {
     fn a_ring_that_began_anew_is_not_said_to_have_more_room_than_it_has() {
         let (segment, sender, mut receiver) = pair();
         const SIZE: usize = 64 << 10;
-        let mut ring = DataRing::new(segment, SIZE).expect("ring");
+        let mut ring = DataRing::new(segment, &sender, SIZE).expect("ring");
         assert_eq!(ring.room(&sender), SIZE);
         let first = ring.take(&sender, SIZE / 2 - 64).expect("room");
         assert!(receiver.give_back(first));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn data_pieces_never_overlap_what_is_not_given_back() {
         let (segment, sender, mut receiver) = pair();
-        let mut ring = DataRing::new(segment, 64 << 10).expect("ring");
+        let mut ring = DataRing::new(segment, &sender, 64 << 10).expect("ring");
         let mut open: std::collections::VecDeque<super::super::Piece> = std::collections::VecDeque::new();
         for step in 0..5000usize {
             let len = step * 37 % ring.longest() + 1;

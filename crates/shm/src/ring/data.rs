@@ -54,9 +54,11 @@ pub struct DataRing {
 }
 
 impl DataRing {
-    /// Makes a ring of `size` bytes (a power of two).
-    pub fn new(segment: &Segment, size: usize) -> Result<Self> {
+    /// Makes a ring of `size` bytes (a power of two) beside the cells of `sender`.
+    pub fn new(segment: &Segment, sender: &Sender, size: usize) -> Result<Self> {
         debug_assert!(size.is_power_of_two());
+        // In a model every piece is given back at once.
+        sender.let_keep(if cfg!(loom) { 0 } else { size / 4 });
         Ok(Self { offset: segment.allocate(size, Purpose::Rings)?, size, tail: 0, head: 0 })
     }
 
