@@ -400,6 +400,7 @@ __all__ = [
     "_datatype_create",
     "_datatype_decode",
     "_handleof",
+    "_keyval_registry",
     "_set_abort_status",
     "_set_uncaught",
     "_sizeof",
@@ -715,6 +716,7 @@ WIN_SEPARATE: Final[int]
 WIN_SIZE: Final[int]
 WIN_UNIFIED: Final[int]
 WTIME_IS_GLOBAL: Final[int]
+_keyval_registry: dict
 _typedict: dict
 _typedict_c: dict
 _typedict_f: dict
@@ -1072,8 +1074,8 @@ class Datatype:
     def free(self) -> None: ...
     @classmethod
     def Free_keyval(cls, keyval: int) -> int: ...
-    @staticmethod
-    def fromcode(code: str) -> Datatype: ...
+    @classmethod
+    def fromcode(cls, code: str) -> Datatype: ...
     @classmethod
     def fromhandle(cls, handle: int) -> Datatype: ...
     @classmethod

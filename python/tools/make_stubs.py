@@ -4,7 +4,7 @@
     python python/tools/make_stubs.py            # write it
     python python/tools/make_stubs.py --check    # say whether it is current (exit status 1: it is not)
 
-mpi4py must be importable with the extension built. Every method's documentation starts with its
+mpi4py must be importable with the extension built, and ruff be installed beside the Python. Every method's documentation starts with its
 signature and every property's with its type: these are the stub. What has no documentation of its
 own (special methods, values) is in the tables below. `mypy`'s comparison of the stub with the module:
 
@@ -14,6 +14,7 @@ own (special methods, values) is in the tables below. `mypy`'s comparison of the
 import argparse
 import inspect
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -258,12 +259,22 @@ def stub():
     return "\n".join(lines) + "\n"
 
 
+def formatted(text):
+    """The text as the repository's lint wants it."""
+    ruff = [str(Path(sys.executable).with_name("ruff"))]
+    for command in (["check", "--quiet", "--fix"], ["format", "--quiet"]):
+        options = ["--no-cache", f"--stdin-filename={STUB}", "-"]
+        done = subprocess.run([*ruff, *command, *options], input=text, capture_output=True, text=True, check=True)
+        text = done.stdout
+    return text
+
+
 def main():
     """Write or check the stub."""
     parser = argparse.ArgumentParser(description="Writes the stub of mpi4py.MPI; see the top of this file.")
     parser.add_argument("--check", action="store_true", help="only say whether the stub is current")
     options = parser.parse_args()
-    text = stub()
+    text = formatted(stub())
     if options.check:
         current = STUB.exists() and STUB.read_text() == text
         print(f"{STUB.name} is {'current' if current else 'not current: run python/tools/make_stubs.py'}")

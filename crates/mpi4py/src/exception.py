@@ -47,21 +47,21 @@ class Exception(RuntimeError):
     def __str__(self):
         return self._string
 
-    def Get_error_code(self):
+    def Get_error_code(self) -> int:
         """Get_error_code(self) -> int
 
         Error code.
         """
         return self._code
 
-    def Get_error_class(self):
+    def Get_error_class(self) -> int:
         """Get_error_class(self) -> int
 
         Error class, one of the ERR_* constants.
         """
         return self._class
 
-    def Get_error_string(self):
+    def Get_error_string(self) -> str:
         """Get_error_string(self) -> str
 
         What went wrong.

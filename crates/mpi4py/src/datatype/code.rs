@@ -8,7 +8,7 @@ use mpi_abi as abi;
 use mpi_abi::consts as c;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_typecode, module)?)?;
@@ -178,9 +178,10 @@ impl Datatype {
     /// fromcode(cls, code: str) -> Datatype
     ///
     /// Predefined datatype of a type code or type string.
-    #[staticmethod]
+    #[classmethod]
     #[pyo3(signature = (code))]
-    fn fromcode<'py>(py: Python<'py>, code: &str) -> PyResult<Bound<'py, Self>> {
+    fn fromcode<'py>(cls: &Bound<'py, PyType>, code: &str) -> PyResult<Bound<'py, Self>> {
+        let py = cls.py();
         let found = match infer::by_code(code) {
             Some(raw) => constant(py, raw)?,
             None => None,
