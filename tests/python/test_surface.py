@@ -6,7 +6,6 @@ import fnmatch
 import unittest
 
 from mpi4py import MPI
-
 from support import surface
 from support.case import our_extension
 
