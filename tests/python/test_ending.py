@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import unittest
 
 from support.alone import AloneCase, mpiexec, python, run
@@ -228,23 +229,38 @@ class Failing(AloneCase):
         self.assertRegex(text, "SIGKILL|signal 9")
 
     def test_a_peer_that_died_is_an_error_of_its_class(self) -> None:
-        """With the errors returned, a survivor can see what happened before the job ends."""
-        _, text = self.fails(
+        """Under a launcher that does not end the job (two processes with its variables), a survivor is told so by
+        MPI_ERR_PROC_ABORTED, the standard's class for it, and can go on alone."""
+        self.need_ours("another library does not join by these variables")
+        program = textwrap.dedent(
             """
             import os
             from mpi4py import MPI
             comm = MPI.COMM_WORLD
+            comm.Barrier()
             if comm.rank == 1:
                 os._exit(9)
-            try:
-                comm.Recv(bytearray(1), 1)
-            except MPI.Exception as error:
-                if error.Get_error_class() == MPI.ERR_PROC_FAILED:
-                    print("saw it", flush=True)
-            """,
-            ranks=2,
+            send = comm.Ssend_init(b"x", 1)
+            send.Start()
+            for call in (lambda: comm.Recv(bytearray(1), 1), send.Wait, comm.Barrier):
+                try:
+                    call()
+                except MPI.Exception as error:
+                    print(error.Get_error_class() == MPI.ERR_PROC_ABORTED, "rank 1" in str(error))
+            print(MPI.COMM_SELF.sendrecv("alone", 0))
+            """
         )
-        self.assertRegex(text, "rank 1")
+        ended = python(
+            f"""
+            import os, subprocess, sys
+            job = {{**os.environ, "FLUX_JOB_SIZE": "2", "FLUX_JOB_ID": f"died{{os.getpid()}}"}}
+            command = [sys.executable, "-c", {program!r}]
+            ranks = [subprocess.Popen(command, env={{**job, "FLUX_TASK_RANK": str(rank)}}) for rank in range(2)]
+            assert ranks[1].wait() == 9
+            ranks[0].wait()
+            """
+        )
+        self.assertEqual(ended.out.split("\n"), ["True True"] * 3 + ["alone", ""], ended.text)
 
     def test_bad_job_environment(self) -> None:
         """Variables of another job, or nonsense in them: one sentence, no crash."""

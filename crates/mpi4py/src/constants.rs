@@ -166,6 +166,8 @@ fn integers(m: &Bound<'_, PyModule>) -> PyResult<()> {
         MAX_DATAREP_STRING = MPI_MAX_DATAREP_STRING, MAX_LIBRARY_VERSION_STRING = MPI_MAX_LIBRARY_VERSION_STRING,
         MAX_PSET_NAME_LEN = MPI_MAX_PSET_NAME_LEN, MAX_STRINGTAG_LEN = MPI_MAX_STRINGTAG_LEN,
     );
+    // Classes of a fault tolerance that a later MPI may have: the ABI has no numbers for them, and the original has
+    // this one then. That a peer died is MPI_ERR_PROC_ABORTED.
     for name in ["ERR_REVOKED", "ERR_PROC_FAILED", "ERR_PROC_FAILED_PENDING"] {
         m.add(name, c::MPI_ERR_UNKNOWN)?;
     }
