@@ -16,6 +16,7 @@
 //! | `vector` | `[data, counts, displs, type]` -> [`MsgV`], `[data, counts, displs, types]` -> [`MsgW`] |
 //! | `extent` | does count times datatype fit into the memory |
 //! | `object` | the class `MPI.buffer` |
+//! | `pool` | memory for received objects, used again |
 //!
 //! A message keeps what its memory belongs to alive ([`Keep`]); for a nonblocking call the request
 //! takes that over.
@@ -33,6 +34,7 @@ pub(crate) mod made;
 pub(crate) mod numpy;
 pub(crate) mod object;
 pub(crate) mod packed;
+mod pool;
 mod record;
 pub(crate) mod spec;
 pub(crate) mod strided;
@@ -62,6 +64,8 @@ pub(crate) enum Keep {
     Typed(Box<(Keep, Arc<made::Made>)>),
     /// A copy of a strided view.
     Packed(#[expect(dead_code, reason = "held, not read")] Box<packed::Packed>),
+    /// Memory of our own.
+    Chunk(#[expect(dead_code, reason = "held, not read")] pool::Chunk),
     /// Several messages of one call.
     Pair(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Keep)>),
     /// Arrays of counts, displacements and datatypes, with the memory they describe.

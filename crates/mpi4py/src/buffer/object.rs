@@ -4,6 +4,7 @@
 //! buffer protocol is kept until the last view is gone.
 
 use super::acquire::{Access, Kind, anywhere};
+use super::pool::Chunk;
 use super::{Keep, cai, dlpack};
 use pyo3::exceptions::{PyBufferError, PyIndexError, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -62,6 +63,13 @@ impl Buffer {
     /// Memory at an address that belongs to `object`, or to nobody.
     pub(crate) fn at(addr: *mut c_void, nbytes: isize, readonly: bool, object: Option<Py<PyAny>>) -> Self {
         Self::with(State { addr, nbytes, readonly, object, ..State::empty() })
+    }
+
+    /// New memory, filled with anything; `None`: there is not so much.
+    pub(crate) fn filled_by_us(nbytes: usize) -> Option<Self> {
+        let chunk = Chunk::take(nbytes)?;
+        let (addr, keep) = (chunk.addr(), Keep::Chunk(chunk));
+        Some(Self::with(State { addr, nbytes: nbytes.cast_signed(), keep, ..State::empty() }))
     }
 
     /// The memory of an object.

@@ -6,9 +6,15 @@
 //! these pieces with a derived datatype, nothing is copied together; the receiver sees bytes whose
 //! number the matched probe tells, and arrays are views of the one block it receives into.
 //!
+//! A plain object (numbers, text, tuples, lists, dicts) is pickled by `write` and made again by `read`; for these
+//! two, setting up Python's pickler and taking it down would be most of the time. Everything else is `_pickle`'s.
+//!
 //! The Python module `pickle` costs 14 ms to import, so only its core `_pickle` is, at first use.
 
+mod opcodes;
+mod read;
 mod wire;
+mod write;
 
 pub(crate) use wire::{Block, Encoded, Origin, decode_bytes, encode};
 
@@ -20,6 +26,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// `THRESHOLD` where nothing else is said.
@@ -75,19 +82,30 @@ struct State {
     loads: Option<Py<PyAny>>,
     protocol: Option<Py<PyAny>>,
     threshold: isize,
-    /// Everything is as at the start: buffers are looked for.
-    plain: bool,
+}
+
+impl State {
+    /// Everything is as at the start: what is on the wire is ours to choose.
+    fn is_standard(&self, py: Python<'_>) -> bool {
+        self.dumps.is_none() && self.loads.is_none() && is_highest(py, self.protocol.as_ref())
+    }
 }
 
 /// Pickle and unpickle Python objects.
 #[pyclass(module = "mpi4py.MPI", frozen, subclass, weakref)]
 pub(crate) struct Pickle {
     state: Mutex<State>,
+    /// `State::is_standard`: plain objects are written and read here, buffers are looked for.
+    standard: AtomicBool,
 }
 
 impl Pickle {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_standard(&self) -> bool {
+        self.standard.load(Ordering::Relaxed)
     }
 
     /// The functions and numbers of now.
@@ -98,7 +116,6 @@ impl Pickle {
             loads: state.loads.as_ref().map(|f| f.clone_ref(py)),
             protocol: state.protocol.as_ref().map(|f| f.clone_ref(py)),
             threshold: state.threshold,
-            plain: state.plain,
         }
     }
 
@@ -113,9 +130,8 @@ impl Pickle {
             Some(threshold) => threshold.extract()?,
             None => default_threshold(py),
         };
-        let loads = given(new.loads);
-        let plain = dumps.is_none() && loads.is_none() && is_highest(py, protocol.as_ref());
-        let new = State { dumps, loads, protocol, threshold, plain };
+        let new = State { dumps, loads: given(new.loads), protocol, threshold };
+        self.standard.store(new.is_standard(py), Ordering::Relaxed);
         let old = std::mem::replace(&mut *self.state(), new);
         drop(old);
         Ok(())
@@ -148,7 +164,7 @@ impl Pickle {
     #[pyo3(signature = (*args, **kwargs))]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         let _ = (args, kwargs);
-        Self { state: Mutex::default() }
+        Self { state: Mutex::default(), standard: AtomicBool::new(false) }
     }
 
     #[pyo3(signature = (dumps = None, loads = None, protocol = None, threshold = None))]
@@ -238,7 +254,7 @@ impl Pickle {
         let standard = default_protocol(py)?;
         let mut state = self.state();
         state.protocol = if protocol.is_none() && state.dumps.is_none() { Some(standard) } else { protocol };
-        state.plain = state.dumps.is_none() && state.loads.is_none() && is_highest(py, state.protocol.as_ref());
+        self.standard.store(state.is_standard(py), Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,13 +1,16 @@
 //! What is on the wire: objects to be sent as pieces of memory, memory to receive into, and back.
 //! See `mod.rs` for the format.
 
+use super::read::read;
+use super::write::{Stream, write};
 use super::{COLLECTORS, Collector, call, core, in_band, instance};
+use crate::buffer::object::Buffer;
 use crate::buffer::{Access, View};
 use crate::call::mpi;
 use mpi_abi as abi;
 use mpi_abi::Count;
 use mpi_abi::consts::{MPI_BYTE, MPI_DATATYPE_NULL};
-use pyo3::exceptions::{PyEOFError, PyValueError};
+use pyo3::exceptions::{PyEOFError, PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PySlice};
@@ -18,7 +21,7 @@ use std::sync::PoisonError;
 const MAGIC: [u8; 16] = *b"\xf7oxmpi-object-1\0";
 /// Where pieces of a message with buffers start.
 const ALIGN: usize = 64;
-/// Blocks from this size on are received into a `bytearray`, of which arrays can be views.
+/// Blocks from this size on are received into memory of a pool, of which arrays can be views.
 const VIEWED: usize = 32 << 10;
 /// An object ready to be sent.
 pub(crate) struct Encoded {
@@ -28,6 +31,7 @@ pub(crate) struct Encoded {
 }
 
 enum Memory {
+    Plain(Stream),
     Bytes(Py<PyBytes>),
     View(View),
     None,
@@ -51,6 +55,7 @@ impl Memory {
 
     fn span(&self) -> (*mut c_void, usize) {
         match self {
+            Self::Plain(stream) => (stream.bytes().as_ptr().cast_mut().cast(), stream.bytes().len()),
             Self::Bytes(bytes) => {
                 // SAFETY: a live bytes object; its memory does not move.
                 unsafe {
@@ -84,18 +89,19 @@ impl Drop for Wire {
 pub(crate) fn encode(object: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     let py = object.py();
     let pickle = instance(py)?;
-    let (plain, threshold) = {
-        let state = pickle.state();
-        (state.plain, state.threshold)
-    };
-    if !plain || has_no_buffers(object) {
-        let stream = if plain {
-            call(core(py)?.dumps.bind(py), object, Some(core(py)?.highest.bind(py)))?
-        } else {
-            in_band(&pickle.snapshot(py), object)?
-        };
+    if !pickle.is_standard() {
+        let stream = in_band(&pickle.snapshot(py), object)?;
         return Ok(Encoded { stream: Memory::of(stream)?, parts: None });
     }
+    // SAFETY: a live object of an interpreter that is held.
+    if let Some(stream) = unsafe { write(object.as_ptr()) } {
+        return Ok(Encoded { stream: Memory::Plain(stream), parts: None });
+    }
+    if has_no_buffers(object) {
+        let stream = call(core(py)?.dumps.bind(py), object, Some(core(py)?.highest.bind(py)))?;
+        return Ok(Encoded { stream: Memory::of(stream)?, parts: None });
+    }
+    let threshold = pickle.state().threshold;
     let pooled = COLLECTORS.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let (collector, kwargs) = match pooled {
         Some(pair) => pair,
@@ -316,21 +322,19 @@ impl Block {
     pub(crate) fn new(py: Python<'_>, size: Count) -> PyResult<Self> {
         let length = isize::try_from(size).map_err(|_| PyValueError::new_err(format!("{size} bytes are too many")))?;
         let size = length.cast_unsigned();
-        // SAFETY: with a null pointer these make an object with memory that is not filled; the null
-        // that they return for lack of memory becomes the pending MemoryError.
+        if size >= VIEWED {
+            let buffer = Buffer::filled_by_us(size)
+                .ok_or_else(|| PyMemoryError::new_err(format!("no memory for an object of {size} bytes")))?;
+            let addr = buffer.addr().expose_provenance();
+            return Ok(Self { object: Py::new(py, buffer)?.into_any(), addr, size });
+        }
+        // SAFETY: with a null pointer this makes an object with memory that is not filled; the null
+        // that it returns for lack of memory becomes the pending MemoryError.
         unsafe {
-            let object = if size < VIEWED {
-                ffi::PyBytes_FromStringAndSize(std::ptr::null(), length)
-            } else {
-                ffi::PyByteArray_FromStringAndSize(std::ptr::null(), length)
-            };
+            let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), length);
             let object = Bound::from_owned_ptr_or_err(py, object)?;
-            let addr = if size < VIEWED {
-                ffi::PyBytes_AsString(object.as_ptr())
-            } else {
-                ffi::PyByteArray_AsString(object.as_ptr())
-            };
-            Ok(Self { object: object.unbind(), addr: addr.addr(), size })
+            let addr = ffi::PyBytes_AsString(object.as_ptr()).expose_provenance();
+            Ok(Self { object: object.unbind(), addr, size })
         }
     }
 
@@ -398,8 +402,14 @@ fn decode<'py>(
     if bytes.is_empty() {
         return Ok(py.None());
     }
+    let pickle = instance(py)?;
+    if pickle.is_standard()
+        && let Some(object) = read(py, bytes)
+    {
+        return Ok(object);
+    }
     let data = part(0, bytes.len())?;
-    let custom = instance(py)?.state().loads.as_ref().map(|loads| loads.clone_ref(py));
+    let custom = pickle.state().loads.as_ref().map(|loads| loads.clone_ref(py));
     let loads = match &custom {
         Some(loads) => loads.bind(py),
         None => core(py)?.loads.bind(py),
