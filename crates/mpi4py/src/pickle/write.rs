@@ -78,6 +78,10 @@ impl Shared {
     const SLOTS: usize = 128;
     const MOST: usize = 96;
 
+    fn new() -> Self {
+        Self { slots: [0; Self::SLOTS], count: 0 }
+    }
+
     /// Notes a container; whether it is a new one, and there is room.
     fn note(&mut self, address: usize) -> bool {
         let mut slot = (address >> 4).wrapping_mul(0x9e37_79b9) >> 8;
@@ -222,12 +226,7 @@ impl Writer {
         // With one reference, that of the container around it, it cannot come again.
         // SAFETY: a live object.
         let alone = unsafe { ffi::Py_REFCNT(object) } == 1;
-        alone
-            || (object != self.top
-                && self
-                    .shared
-                    .get_or_insert_with(|| Shared { slots: [0; Shared::SLOTS], count: 0 })
-                    .note(object.addr()))
+        alone || (object != self.top && self.shared.get_or_insert_with(Shared::new).note(object.addr()))
     }
 
     unsafe fn tuple(&mut self, object: *mut ffi::PyObject, depth: usize) -> bool {
