@@ -50,6 +50,8 @@ pub struct Keyval {
 pub struct Keyvals {
     live: HashMap<c_int, Arc<Keyval>>,
     last: c_int,
+    /// Where they were made, with `mpiexec --check`.
+    sites: HashMap<c_int, u32>,
 }
 
 /// Numbers up to here belong to the ABI.
@@ -57,7 +59,7 @@ const LAST_PREDEFINED: c_int = 0xfff;
 
 impl Default for Keyvals {
     fn default() -> Self {
-        Self { live: HashMap::new(), last: LAST_PREDEFINED }
+        Self { live: HashMap::new(), last: LAST_PREDEFINED, sites: HashMap::new() }
     }
 }
 
@@ -70,7 +72,15 @@ impl Keyvals {
             .ok_or_else(|| Error::new(MPI_ERR_KEYVAL, "no number is left for another attribute key: 2^31 were made"))?;
         self.last = number;
         self.live.insert(number, Arc::new(keyval));
+        if crate::check::is_on() {
+            self.sites.insert(number, crate::check::here());
+        }
         Ok(number)
+    }
+
+    /// Where the keys were made that are still there.
+    pub(crate) fn left_over(&self) -> impl Iterator<Item = u32> {
+        self.live.keys().filter_map(|number| self.sites.get(number).copied()).filter(|site| *site != 0)
     }
 
     /// The key with this number, to use it with an object of kind `owner`.

@@ -65,8 +65,12 @@ struct Slot<T> {
 /// Live objects of one kind, found by handle in constant time.
 pub struct HandleTable<T> {
     kind: Kind,
+    /// Whether it is noted where objects are made (`mpiexec --check`).
+    tracked: bool,
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
+    /// The place of the call that made the object at an index, 0 = not known.
+    sites: Vec<u32>,
 }
 
 const GENERATIONS: u32 = 0x00ff_ffff;
@@ -74,7 +78,7 @@ const GENERATIONS: u32 = 0x00ff_ffff;
 impl<T> HandleTable<T> {
     /// An empty table for objects of `kind`.
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, slots: Vec::new(), free: Vec::new() }
+        Self { kind, tracked: false, slots: Vec::new(), free: Vec::new(), sites: Vec::new() }
     }
 
     /// Stores `value` and gives its handle.
@@ -88,6 +92,9 @@ impl<T> HandleTable<T> {
             self.slots.push(Slot { generation: 1, value: Some(value) });
             index
         };
+        if self.tracked {
+            self.note_site(index);
+        }
         self.handle_of(index)
     }
 
@@ -97,6 +104,9 @@ impl<T> HandleTable<T> {
             self.slots.push(Slot { generation: 1, value: None });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
+        if self.tracked {
+            self.note_site(index);
+        }
         self.handle_of(index)
     }
 
@@ -128,6 +138,31 @@ impl<T> HandleTable<T> {
         let slot = &mut self.slots[index];
         slot.generation = if slot.generation == GENERATIONS { 1 } else { slot.generation + 1 };
         self.free.push(u32::try_from(index).unwrap_or(u32::MAX));
+    }
+
+    /// Notes from now on where objects are made.
+    pub(crate) fn track(&mut self) {
+        self.tracked = true;
+    }
+
+    #[cold]
+    fn note_site(&mut self, index: u32) {
+        let index = index as usize;
+        if self.sites.len() <= index {
+            self.sites.resize(index + 1, 0);
+        }
+        self.sites[index] = crate::check::here();
+    }
+
+    /// All live objects whose making was noted, with handle and place.
+    pub(crate) fn made(&self) -> impl Iterator<Item = (usize, u32, &T)> {
+        self.iter().filter_map(|(raw, value)| Some((raw, self.made_at(raw)?, value)))
+    }
+
+    /// Where the live object `raw` was made, if that was noted.
+    pub(crate) fn made_at(&self, raw: usize) -> Option<u32> {
+        let site = self.sites.get(self.slot(raw)?).copied();
+        site.filter(|site| *site != 0)
     }
 
     #[inline]

@@ -6,6 +6,7 @@
 //! polling ([`progress::wait_for`]), which steps aside for other threads.
 
 pub mod attr;
+pub mod check;
 pub mod coll;
 pub mod comm;
 pub mod comm_manage;
@@ -90,6 +91,8 @@ pub struct Engine {
     pub(crate) at_once_below: usize,
     /// Standard sends wait for their receives (`mpiexec --sync-sends`).
     pub(crate) sync_sends: bool,
+    /// What `mpiexec --check` needs; none without.
+    pub(crate) check: Option<Box<check::State>>,
     /// The request that a wait for several has found pending last, for the status page.
     pub(crate) pending: usize,
 }
@@ -117,6 +120,7 @@ impl Engine {
             sleepers: Sleepers::default(),
             at_once_below: protocol::AT_ONCE_BELOW,
             sync_sends: false,
+            check: None,
             pending: 0,
         }
     }

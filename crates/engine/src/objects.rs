@@ -67,6 +67,27 @@ impl Default for Objects {
     }
 }
 
+// A new kind of object belongs into both of these.
+impl Objects {
+    /// Notes from now on where objects are made.
+    pub(crate) fn track(&mut self) {
+        self.groups.track();
+        self.infos.track();
+        self.errhandlers.track();
+        self.sessions.track();
+    }
+
+    /// What is still there: what it is, and where it was made.
+    pub(crate) fn left_over(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let groups = self.groups.made().map(|(_, site, _)| ("group", site));
+        let infos = self.infos.made().map(|(_, site, _)| ("info object", site));
+        let handlers = self.errhandlers.made().map(|(_, site, _)| ("error handler", site));
+        let sessions = self.sessions.made().map(|(_, site, _)| ("session", site));
+        let keys = self.keyvals.left_over().map(|site| ("attribute key", site));
+        groups.chain(infos).chain(handlers).chain(sessions).chain(keys)
+    }
+}
+
 /// The error for a handle that names no live object: `what` was expected.
 #[cold]
 pub fn not_alive(class: c_int, what: &str, why: Stale, raw: usize) -> Error {

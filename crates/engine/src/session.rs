@@ -101,7 +101,12 @@ pub fn end_world() -> Result<()> {
             return Err(Error::new(MPI_ERR_OTHER, format!("MPI {what} in this process")));
         }
         uses.world_ended = true;
-        if uses.sessions == 0 { world::finalize() } else { Ok(()) }
+        if uses.sessions > 0 {
+            // The last session ends MPI. If it is never finalized, it is one of those that are left.
+            crate::check::at_end(false);
+            return Ok(());
+        }
+        world::finalize()
     })
 }
 
@@ -128,7 +133,11 @@ pub fn close(handle: Handle) -> Result<()> {
         uses.sessions -= 1;
         match uses {
             Uses { sessions: 0, world_ended: true, .. } => world::finalize()?,
-            Uses { sessions: 0, world_began: false, .. } => seat(Seat::Finalized),
+            Uses { sessions: 0, world_began: false, .. } => {
+                // Another one may come: nobody waits for anybody.
+                crate::check::at_end(false);
+                seat(Seat::Finalized);
+            }
             _ => {}
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::group::Group;
 use crate::progress::wait_for;
 use crate::protocol::Transport;
 use crate::status::{Call, Waiting};
-use crate::{Engine, Error, Result, coll, with};
+use crate::{Engine, Error, Result, check, coll, with};
 use mpi_abi::consts::{MPI_ERR_OTHER, MPI_THREAD_MULTIPLE, MPI_THREAD_SINGLE};
 use shm::Segment;
 use shm::job::{self, Job, Launcher};
@@ -61,24 +61,37 @@ const STARTING: u32 = 1;
 const READY: u32 = 2;
 const ENDING: u32 = 3;
 const AFTER: u32 = 4;
+/// As READY, and the calls of the user are looked at (`check`).
+const CHECKED: u32 = 5;
 
 /// Where the process stands now.
 #[inline]
 pub fn phase() -> Phase {
     // SYNC phase: what initialization did is visible to who sees that it is done.
     match PHASE.load(Ordering::Acquire) {
-        READY | ENDING => Phase::Ready,
+        READY | CHECKED | ENDING => Phase::Ready,
         AFTER => Phase::After,
         _ => Phase::Before,
     }
 }
 
-/// Whether MPI may be used now: the check that every function makes.
+/// Whether MPI may be used now and there is nothing else to do at the beginning of a function: the check
+/// that every one makes. If not, [`enter`] says more.
 #[inline]
-pub fn is_ready() -> bool {
+pub fn is_plain() -> bool {
+    // SYNC phase: as in `phase`.
+    PHASE.load(Ordering::Acquire) == READY
+}
+
+/// The user calls `function` when it is not [plain](is_plain): whether MPI may be used now.
+#[cold]
+pub fn enter(function: &'static str) -> bool {
     // SYNC phase: as in `phase`.
     let phase = PHASE.load(Ordering::Acquire);
-    phase == READY || phase == ENDING
+    if phase == CHECKED {
+        check::enter(function);
+    }
+    matches!(phase, READY | CHECKED | ENDING)
 }
 
 /// Initializes MPI (MPI_Init_thread); gives the thread level provided: always the highest.
@@ -99,8 +112,9 @@ pub fn init(required: c_int) -> Result<c_int> {
     }
     match join(required) {
         Ok(()) => {
+            let ready = if check::is_on() { CHECKED } else { READY };
             // SYNC phase: everything above is visible to who sees READY.
-            PHASE.store(READY, Ordering::Release);
+            PHASE.store(ready, Ordering::Release);
             Ok(MPI_THREAD_MULTIPLE)
         }
         Err(error) => {
@@ -148,6 +162,9 @@ fn join(asked_level: c_int) -> Result<()> {
                 comm.errhandler = initial.clone();
             }
         }
+        if shm::env::is_on(shm::env::CHECK) {
+            e.check_from_now();
+        }
     });
     segment.rank_page(job.rank).set_seat(Seat::Initialized);
     Ok(())
@@ -155,7 +172,8 @@ fn join(asked_level: c_int) -> Result<()> {
 
 /// Ends MPI (MPI_Finalize): completes what was begun, waits for the others.
 pub fn finalize() -> Result<()> {
-    if PHASE.compare_exchange(READY, ENDING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+    let ready = if check::is_on() { CHECKED } else { READY };
+    if PHASE.compare_exchange(ready, ENDING, Ordering::AcqRel, Ordering::Acquire).is_err() {
         return Err(Error::new(MPI_ERR_OTHER, "MPI is not initialized, or already finalized"));
     }
     let outcome = leave();
@@ -170,6 +188,7 @@ fn leave() -> Result<()> {
         let unfinished = e.requests.iter().any(|(_, r)| r.is_unfinished_send());
         (!busy && !unfinished).then_some(())
     })?;
+    check::at_end(true);
     // No barrier: nothing that we gave needs us any more, and a rank that ends with an exit code
     // while others wait for it must be seen to end. Others that call a collective see that we left.
     let world = with(|e| e.core(e.world_comm))?;
@@ -214,6 +233,9 @@ impl Engine {
     /// Takes a communicator out of the tables.
     pub fn remove_comm(&mut self, raw: usize) -> Option<Comm> {
         crate::comm::facts::forget();
+        if self.check.is_some() {
+            self.note_lost_messages(raw);
+        }
         let comm = self.comms.remove(raw)?;
         self.contexts.detach(comm.core.context);
         self.unmatched.forget(comm.core.context);

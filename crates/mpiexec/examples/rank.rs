@@ -8,6 +8,7 @@ use shm::job::Job;
 use shm::liveness;
 use shm::lock::Lock;
 use shm::page::Seat;
+use shm::report::{self, Line, Section};
 use shm::sleep::{Nap, Sleepers, Wait, nap};
 use shm::waiting::{About, Story, What};
 use std::process::{Command, exit};
@@ -62,6 +63,21 @@ fn main() {
             let seconds = rest.get(2).and_then(|text| text.parse::<f64>().ok());
             hold(&job, code, if second > 1.0 { second as u32 } else { 1 }, seconds);
             set(&job, Seat::Finalized);
+        }
+        // Leaves NUMBER communicators and one message, if it is to look for such; ends with SECOND.
+        "forgets" => {
+            set(&job, Seat::Initialized);
+            if shm::env::is_on(shm::env::CHECK) {
+                let dup = "communicator from MPI_Comm_dup at x.py:10".to_owned();
+                let message = format!("3 x MPI_INT from rank {}, tag 7", job.rank);
+                let lines = [
+                    Line { section: Section::NeverFreed, count: code.unsigned_abs() as usize, text: dup },
+                    Line { section: Section::NeverReceived, count: 1, text: message },
+                ];
+                report::publish(&job.segment, job.rank, &lines);
+            }
+            set(&job, Seat::Finalized);
+            exit(second as i32);
         }
         "finalize" => {
             set(&job, Seat::Initialized);

@@ -7,6 +7,7 @@
 //! | `start` | shared memory, pipes, one process per rank |
 //! | `supervise` | the one loop: output, input, signals, deaths, time limits |
 //! | `output/`, `stdin` | what ranks print and read |
+//! | `check` | the report of `--check` |
 //! | `stall` | the report on a job in which no rank can go on |
 //! | `verdict` | which end is a failure, the sentence, the exit status |
 //! | `cleanup`, `guardian` | nothing stays, also when mpiexec itself is killed |
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
+mod check;
 mod cleanup;
 mod flags;
 mod guardian;

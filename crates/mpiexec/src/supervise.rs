@@ -9,6 +9,7 @@
 //! 4. After the user's SIGINT or SIGTERM, which the ranks got as well, they have 5 s for their own
 //!    cleaning up once the first of them has ended by it. A second such signal kills at once.
 
+use crate::check;
 use crate::cleanup;
 use crate::guardian::Guardian;
 use crate::stall;
@@ -282,6 +283,8 @@ impl Supervisor {
 
     fn ended(&mut self, number: u32, exit: Exit) {
         let segment = &self.job.segment;
+        // Ranks that check wait for all others at their end.
+        shm::report::comes_to_end(segment, number);
         let page = segment.rank_page(number);
         let seat = page.seat();
         let uncaught = page.identity.0.uncaught.load(Ordering::Relaxed) != 0;
@@ -368,6 +371,10 @@ impl Supervisor {
         let ended = (0..).zip(&self.job.ranks).filter(|(number, rank)| rank.ended_by_us && Some(*number) != failed);
         let ended = u32::try_from(ended.count()).unwrap_or(u32::MAX);
         let status = self.verdict.as_ref().map_or(0, Verdict::status);
+        let reports: Vec<_> = (0..size).map(|rank| shm::report::read(&self.job.segment, rank)).collect();
+        for report in check::reports(&reports) {
+            self.job.output.say(&report);
+        }
         if let Some(sentence) = self.verdict.as_ref().and_then(|verdict| verdict.sentence(size, ended)) {
             self.job.output.say(&sentence);
         }

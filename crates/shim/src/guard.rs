@@ -16,12 +16,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// it fails.
 #[inline(always)]
 pub(crate) fn call(name: &'static str, object: Object, body: impl FnOnce() -> Result<()>) -> c_int {
-    if engine::world::is_ready() { call_anytime(name, object, body) } else { errors::not_ready(name) }
+    if engine::world::is_plain() || engine::world::enter(name) {
+        run(name, object, body)
+    } else {
+        errors::not_ready(name)
+    }
 }
 
 /// Runs an implementation that may be called before initialisation and after finalisation.
 #[inline(always)]
 pub(crate) fn call_anytime(name: &'static str, object: Object, body: impl FnOnce() -> Result<()>) -> c_int {
+    if !engine::world::is_plain() {
+        engine::world::enter(name);
+    }
+    run(name, object, body)
+}
+
+#[inline(always)]
+fn run(name: &'static str, object: Object, body: impl FnOnce() -> Result<()>) -> c_int {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => MPI_SUCCESS,
         Ok(Err(error)) => errors::raise(name, object, error),

@@ -30,6 +30,9 @@ pub const JOIN_TIMEOUT: &str = "OXMPI_JOIN_TIMEOUT";
 /// Not empty and not `0`: standard sends wait for their receives (`mpiexec --sync-sends`).
 pub const SYNC_SENDS: &str = "OXMPI_SYNC_SENDS";
 
+/// Not empty and not `0`: look for what is wrong with the program (`mpiexec --check`).
+pub const CHECK: &str = "OXMPI_CHECK";
+
 /// All of them.
 pub const ALL: &[Var] = &[
     Var { name: RANK, for_users: false, what: "rank of the process, also for shell scripts" },
@@ -43,6 +46,7 @@ pub const ALL: &[Var] = &[
         for_users: true,
         what: "seconds that the ranks of srun or another MPI's mpiexec wait for each other (60)",
     },
+    Var { name: CHECK, for_users: true, what: "1: as with `--check`, also under another launcher" },
     Var { name: SYNC_SENDS, for_users: true, what: "1: as with `--sync-sends`, also under another launcher" },
 ];
 

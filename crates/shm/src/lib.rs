@@ -19,6 +19,8 @@ pub mod os;
 pub mod page;
 pub mod placement;
 pub mod purpose;
+#[cfg(not(loom))]
+pub mod report;
 pub mod ring;
 #[cfg(not(loom))]
 pub mod segment;

@@ -78,6 +78,11 @@ pub struct RankPage {
     pub waiting: Line<Waiting>,
     /// The [`crate::waiting::Story`] of the call that waits: three lines of UTF-8, zero-terminated, eight bytes a word.
     pub(crate) story: [AtomicU64; STORY_WORDS],
+    /// Where the rank's report is: offset / 64 in the high half, bytes in the low one; 0 = none (`report`).
+    pub(crate) report: AtomicU64,
+    /// 1 when the rank has come to MPI_Finalize, if it checks (`report`).
+    pub(crate) at_end: AtomicU32,
+    _rest: AtomicU32,
 }
 
 #[cfg(not(loom))]

@@ -104,7 +104,7 @@ pub struct Story {
 }
 
 /// Words of the story.
-pub(crate) const STORY_WORDS: usize = 32;
+pub(crate) const STORY_WORDS: usize = 30;
 /// Bytes of a communicator's name that fit.
 const COMM_BYTES: usize = 64;
 

@@ -121,6 +121,16 @@ impl TypeTable {
         Datatype(self.made.insert(Entry { kind, committed }))
     }
 
+    /// Notes from now on where types are made.
+    pub(crate) fn track(&mut self) {
+        self.made.track();
+    }
+
+    /// Where the types were made that are still there, but those that may not be freed.
+    pub(crate) fn left_over(&self) -> impl Iterator<Item = u32> {
+        self.made.made().filter(|(_, _, entry)| !entry.kind.is_permanent()).map(|(_, site, _)| site)
+    }
+
     /// A copy of a type, committed if the original is (MPI_Type_dup).
     pub fn dup(&mut self, datatype: Datatype) -> Result<Datatype> {
         let copy = Type::dup(self.get(datatype)?);

@@ -299,6 +299,31 @@ impl Type {
         }
     }
 
+    /// Adds to `done` the parts that lie whole in the first `rest` values of one element, which are fewer
+    /// than all: the part that they end in, and how many of its values are left.
+    pub(super) fn begin(&self, done: &mut Signature, mut rest: u64) -> Option<(&Self, u64)> {
+        match &self.call {
+            Call::Basic(_) | Call::F90 { .. } => None,
+            Call::Pair { value, .. } => {
+                *done = done.then(Signature::of(value));
+                // A pair has two values: the first was all that is wanted.
+                Some((self, rest - 1))
+            }
+            Call::Struct { lens, of, .. } => {
+                for (kind, len) in of.iter().zip(lens) {
+                    let part = kind.signature.repeat(len.unsigned_abs());
+                    if part.elements > rest {
+                        return Some((kind, rest));
+                    }
+                    *done = done.then(part);
+                    rest -= part.elements;
+                }
+                None
+            }
+            _ => Some((self.call.only_child()?, rest)),
+        }
+    }
+
     /// What a person calls the type, for error texts.
     pub fn describe(&self) -> String {
         self.describe_to(4)

@@ -33,6 +33,16 @@ impl OpTable {
         Op(self.made.insert(UserOp { function, commutative }))
     }
 
+    /// Notes from now on where operations are made.
+    pub(crate) fn track(&mut self) {
+        self.made.track();
+    }
+
+    /// Where the operations were made that are still there.
+    pub(crate) fn left_over(&self) -> impl Iterator<Item = u32> {
+        self.made.made().map(|(_, site, _)| site)
+    }
+
     /// Frees an operation of the user. Reductions under way keep theirs.
     pub fn free(&mut self, op: Op) -> Result<()> {
         if let Some(operation) = Operation::of(op) {

@@ -3,6 +3,7 @@
 //! not overtake each other. How the first that fits is found in a queue is the affair of `queue`.
 
 use super::queue::{Keyed, Queue};
+use crate::check::Note;
 use crate::comm::CommCore;
 use crate::protocol::parts::{self, Partial};
 use std::collections::HashMap;
@@ -41,6 +42,8 @@ pub enum Body {
     Offer(Offer, Box<[u8]>),
     /// A send of this very process, which waits to be matched (its request).
     Local(usize, usize),
+    /// One of the above, and what is known of it (`mpiexec --check`).
+    Noted(Box<(Note, Self)>),
 }
 
 /// What a sender says of a message that does not fit into one piece, or that wants an answer.
@@ -62,11 +65,23 @@ impl Unexpected {
     /// Bytes of the message.
     #[expect(clippy::len_without_is_empty, reason = "a message without bytes is a message like any other")]
     pub fn len(&self) -> usize {
-        match &self.body {
-            Body::Small(_, len) | Body::Local(_, len) => *len,
-            Body::Whole(bytes) => bytes.len(),
-            Body::Offer(offer, _) => offer.total,
-            Body::Partial(partial) => parts::total(partial),
+        self.body.len()
+    }
+}
+
+impl Body {
+    /// The body without what is known of it.
+    fn bare(&self) -> &Self {
+        if let Self::Noted(noted) = self { &noted.1 } else { self }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Small(_, len) | Self::Local(_, len) => *len,
+            Self::Whole(bytes) => bytes.len(),
+            Self::Offer(offer, _) => offer.total,
+            Self::Partial(partial) => parts::total(partial),
+            Self::Noted(noted) => noted.1.len(),
         }
     }
 }
@@ -247,13 +262,18 @@ impl Contexts {
     /// Forgets the message of world rank `from` whose body is the one that is `wanted`; false if it is not here.
     pub fn take_back(&mut self, id: u32, from: u32, wanted: impl Fn(&Body) -> bool) -> bool {
         let unexpected = &mut self.slot(id).unexpected;
-        let at = unexpected.position(|message| message.from == from && wanted(&message.body));
+        let at = unexpected.position(|message| message.from == from && wanted(message.body.bare()));
         at.and_then(|at| unexpected.take(at)).is_some()
     }
 
-    /// Messages that nobody has received, over all contexts: (context, sender, tag, bytes).
-    pub fn leftovers(&self) -> impl Iterator<Item = (u32, u32, c_int, usize)> {
-        self.slots.iter().flat_map(|c| c.unexpected.iter().map(move |u| (c.id, u.from, u.tag, u.len())))
+    /// Messages of one context that nobody has received.
+    pub fn leftovers_of(&self, id: u32) -> impl Iterator<Item = &Unexpected> {
+        self.by_id.get(&id).into_iter().flat_map(|slot| self.slots[*slot as usize].unexpected.iter())
+    }
+
+    /// Messages that nobody has received, over all contexts.
+    pub fn leftovers(&self) -> impl Iterator<Item = (u32, &Unexpected)> {
+        self.slots.iter().flat_map(|c| c.unexpected.iter().map(move |u| (c.id, u)))
     }
 }
 

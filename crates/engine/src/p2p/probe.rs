@@ -1,6 +1,7 @@
 //! Probe and matched probe (MPI-5.0 section 3.8).
 
 use super::matching::{Body, Unexpected};
+use crate::check::About;
 use crate::copy::copy;
 use crate::payload::Payload;
 use crate::progress::{self, wait_for};
@@ -130,6 +131,7 @@ pub unsafe fn imrecv(buffer: *mut u8, count: usize, datatype: Datatype, message:
         }
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        e.check_start(About::receive(buffer, count, datatype))?;
         let Some(matched) = e.messages.remove(message.0) else {
             let why = crate::handle::explain(e.messages.why_stale(message.0));
             return Err(Error::new(MPI_ERR_REQUEST, format!("{:#x} is no message: {why}", message.0)));
@@ -143,6 +145,7 @@ pub unsafe fn imrecv(buffer: *mut u8, count: usize, datatype: Datatype, message:
             arrived: 0,
         };
         let raw = e.requests.insert(Request::active(Role::Recv(state), payload, matched.comm));
+        e.begin_operation(raw);
         e.deliver_unexpected(raw, matched.message);
         Ok(raw)
     })

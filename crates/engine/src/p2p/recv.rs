@@ -1,6 +1,7 @@
 //! Receives, blocking and nonblocking (MPI-5.0 sections 3.2.4 and 3.7).
 
 use super::Route;
+use crate::check::About;
 use crate::payload::Payload;
 use crate::progress::wait_for;
 use crate::request::{RecvState, Request, Role};
@@ -33,6 +34,7 @@ pub unsafe fn recv(
             return outcome;
         }
     }
+    e.check_start(About::receive(buffer, count, datatype))?;
     let raw = e.start_recv(None, route, tag, payload, comm);
     drop(e);
     let what = Waiting::message(Call::Recv, route.peer, tag, route.context).on(raw);
@@ -65,6 +67,7 @@ pub unsafe fn irecv(
         };
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        e.check_start(About::receive(buffer, count, datatype))?;
         Ok(e.start_recv(None, route, tag, payload, comm))
     })
 }
@@ -89,6 +92,7 @@ pub(crate) unsafe fn start_into(
         };
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
+        e.check_start(About { slot: Some(raw), ..About::receive(buffer, count, datatype) })?;
         e.start_recv(Some(raw), route, tag, payload, comm);
         Ok(())
     })
@@ -107,6 +111,7 @@ impl Engine {
         let state = RecvState { source: route.peer, context: route.context, tag, matched: false, total: 0, arrived: 0 };
         let fresh = Request::active(Role::Recv(state), payload, self.comm_raw(comm));
         let raw = self.place(slot, fresh);
+        self.begin_operation(raw);
         match self.contexts.match_receive(route.context, route.peer, tag) {
             Some(message) => self.deliver_unexpected(raw, message),
             None => self.contexts.post(route.context, route.peer, tag, raw),

@@ -1,6 +1,7 @@
 //! Sends in all modes, blocking and nonblocking (MPI-5.0 sections 3.2, 3.4, 3.7).
 
 use super::{Mode, Route};
+use crate::check::About;
 use crate::payload::Payload;
 use crate::progress::wait_for;
 use crate::request::{Request, Role, SendState, persistent, wait};
@@ -40,6 +41,7 @@ pub unsafe fn send(
         Mode::Ready => Call::Rsend,
     };
     let mode = e.mode_of(mode);
+    e.check_start(About::send(buffer, count, datatype))?;
     let raw = e.start_send(None, route, tag, payload, comm, mode, true)?;
     drop(e);
     let what = Waiting::message(call, route.peer, tag, route.context).on(raw);
@@ -65,6 +67,26 @@ pub unsafe fn isend(
     comm: Comm,
     mode: Mode,
 ) -> Result<usize> {
+    // SAFETY: the caller's word.
+    unsafe { isend_as(About::send(buffer, count, datatype), buffer, count, datatype, dest, tag, comm, mode) }
+}
+
+/// As [`isend`], of what is `about` to the user.
+///
+/// # Safety
+/// As for [`isend`].
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Isend, and one")]
+#[inline]
+unsafe fn isend_as(
+    about: About,
+    buffer: *const u8,
+    count: usize,
+    datatype: Datatype,
+    dest: c_int,
+    tag: c_int,
+    comm: Comm,
+    mode: Mode,
+) -> Result<usize> {
     with(|e| {
         let Some(route) = e.route_send(comm, dest, tag)? else {
             e.types.require_committed(datatype)?;
@@ -76,6 +98,7 @@ pub unsafe fn isend(
             return Ok(e.sent_request());
         }
         let mode = e.mode_of(mode);
+        e.check_start(about)?;
         e.start_send(None, route, tag, payload, comm, mode, false)
     })
 }
@@ -103,6 +126,7 @@ pub(crate) unsafe fn start_into(
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
         let mode = e.mode_of(mode);
+        e.check_start(About { slot: Some(raw), ..About::send(buffer, count, datatype) })?;
         e.start_send(Some(raw), route, tag, payload, comm, mode, false).map(|_| ())
     })
 }
@@ -120,6 +144,25 @@ pub unsafe fn sendrecv(
     recv_tag: c_int,
     comm: Comm,
 ) -> Result<Status> {
+    // SAFETY: the caller's word.
+    unsafe { sendrecv_as(About::send(send.0, send.1, send.2), send, dest, send_tag, receive, source, recv_tag, comm) }
+}
+
+/// As [`sendrecv`], sending what is `about` to the user.
+///
+/// # Safety
+/// As for [`sendrecv`].
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Sendrecv, and one")]
+unsafe fn sendrecv_as(
+    about: About,
+    send: (*const u8, usize, Datatype),
+    dest: c_int,
+    send_tag: c_int,
+    receive: (*mut u8, usize, Datatype),
+    source: c_int,
+    recv_tag: c_int,
+    comm: Comm,
+) -> Result<Status> {
     // Arguments of the second half are checked before the first half starts.
     with(|e| {
         e.check_send(comm, dest, send_tag)?;
@@ -128,7 +171,7 @@ pub unsafe fn sendrecv(
     // SAFETY: the caller vouches for the buffer for the whole call, at whose end both are done.
     let incoming = unsafe { super::recv::irecv(receive.0, receive.1, receive.2, source, recv_tag, comm) }?;
     // SAFETY: as above.
-    let outgoing = unsafe { isend(send.0, send.1, send.2, dest, send_tag, comm, Mode::Standard) };
+    let outgoing = unsafe { isend_as(about, send.0, send.1, send.2, dest, send_tag, comm, Mode::Standard) };
     let outgoing = match outgoing {
         Ok(raw) => raw,
         Err(error) => {
@@ -164,7 +207,9 @@ pub unsafe fn sendrecv_replace(
     let bytes = with(|e| unsafe { e.payload(buffer, count, datatype) }.map(|p| p.to_bytes()))?;
     let packed = (bytes.as_ptr(), bytes.len(), MPI_BYTE);
     // SAFETY: as above; the copy lives until both halves are done.
-    unsafe { sendrecv(packed, dest, send_tag, (buffer, count, datatype), source, recv_tag, comm) }
+    let about = About { buffer: None, ..About::send(buffer, count, datatype) };
+    // SAFETY: as above; the copy lives until both halves are done.
+    unsafe { sendrecv_as(about, packed, dest, send_tag, (buffer, count, datatype), source, recv_tag, comm) }
 }
 
 /// Starts to send and to receive, as one request (MPI_Isendrecv).
@@ -185,7 +230,9 @@ pub unsafe fn isendrecv(
         unsafe { e.payload(send.0.cast_mut(), send.1, send.2) }
     };
     // SAFETY: as above.
-    unsafe { start_both(receive, source, recv_tag, comm, outgoing, dest, send_tag) }
+    unsafe {
+        start_both(About::send(send.0, send.1, send.2), receive, source, recv_tag, comm, outgoing, dest, send_tag)
+    }
 }
 
 /// As [`isendrecv`] with one buffer, whose content is replaced (MPI_Isendrecv_replace).
@@ -207,15 +254,18 @@ pub unsafe fn isendrecv_replace(
         // SAFETY: the caller vouches for the buffer; the copy is taken before anything is received.
         unsafe { e.payload(buffer, count, datatype) }.map(|p| Payload::Owned(p.to_bytes()))
     };
+    let about = About { buffer: None, ..About::send(buffer, count, datatype) };
     // SAFETY: the caller vouches for the buffer until completion.
-    unsafe { start_both((buffer, count, datatype), source, recv_tag, comm, copy, dest, send_tag) }
+    unsafe { start_both(about, (buffer, count, datatype), source, recv_tag, comm, copy, dest, send_tag) }
 }
 
 /// All arguments are checked and what is sent is taken before anything starts.
 ///
 /// # Safety
 /// The receive buffer, and what `outgoing` gives, are valid until the request is complete.
+#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Isendrecv, more or less")]
 unsafe fn start_both(
+    about: About,
     receive: (*mut u8, usize, Datatype),
     source: c_int,
     recv_tag: c_int,
@@ -231,12 +281,19 @@ unsafe fn start_both(
         // SAFETY: the caller vouches for the buffer until completion.
         let incoming = unsafe { e.payload(receive.0, receive.1, receive.2) }?;
         let recv = match from {
-            Some(route) => e.start_recv(None, route, recv_tag, incoming, comm),
+            Some(route) => {
+                e.check_start(About::receive(receive.0, receive.1, receive.2))?;
+                e.start_recv(None, route, recv_tag, incoming, comm)
+            }
             None => e.requests.insert(Request::complete(Status::PROC_NULL, comm.0)),
         };
         let send = match to {
             Some(route) => {
                 let mode = e.mode_of(Mode::Standard);
+                if let Err(error) = e.check_start(about) {
+                    e.abandon_request(recv);
+                    return Err(error);
+                }
                 e.start_send(None, route, send_tag, outgoing, comm, mode, false)?
             }
             None => e.sent_request(),
@@ -287,6 +344,7 @@ impl Engine {
             buffered: false,
         };
         let raw = self.place(slot, Request::active(Role::Send(state), payload, self.comm_raw(comm)));
+        self.begin_operation(raw);
         self.begin_send(raw);
         Ok(raw)
     }
@@ -317,6 +375,7 @@ impl Engine {
         own.detached = true;
         let own = self.requests.insert(own);
         self.hold_room(own, room);
+        self.begin_operation(own);
         self.begin_send(own);
         Ok(self.place(slot, Request::complete(Status::EMPTY, comm)))
     }

@@ -6,6 +6,7 @@
 //! | `send` | starts messages, streams large ones |
 //! | `receive` | takes cells, matches, delivers |
 //! | `parts` | messages of middle size in parts, without an offer |
+//! | `noted` | messages that carry what `mpiexec --check` compares |
 //! | `pace` | how to write into a ring, by where the receiver runs |
 //! | `partitioned` | messages in partitions |
 //! | `cancel` | taking sends back |
@@ -13,6 +14,7 @@
 
 mod cancel;
 pub(crate) mod copying;
+mod noted;
 mod pace;
 pub(crate) mod partitioned;
 pub(crate) mod parts;
@@ -64,6 +66,9 @@ pub(crate) const PARTITION: u8 = 14;
 pub(crate) const WITHDRAW: u8 = 15;
 /// The receiver had not matched it, and has forgotten it. Words: sender's request.
 pub(crate) const WITHDRAWN: u8 = 16;
+
+/// As OFFER, with a note before the message's first bytes.
+pub(crate) const NOTED_OFFER: u8 = 17;
 
 /// Flags of an offer.
 pub(crate) const SYNCHRONOUS: u8 = 1;

@@ -3,7 +3,7 @@
 use super::send::{accept_words, share_words};
 use super::{
     ACCEPT, ANNOUNCE, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FIN, INLINE_AND_POSITION,
-    OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WITHDRAW, WITHDRAWN, WRITTEN,
+    NOTED_OFFER, OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WITHDRAW, WITHDRAWN, WRITTEN,
 };
 use crate::Engine;
 use crate::Error;
@@ -204,6 +204,7 @@ impl Engine {
             OPEN => self.opened(cell.word(0) as usize, cell.word(1)),
             PARTITION => self.partition_piece(from, ring, cell),
             WRITTEN => self.written(from, cell.word(0) as usize, cell.word(1) as usize),
+            NOTED_OFFER => self.take_noted(from, ring, cell, piece_of(cell, 3)),
             // A cell that no version of ours writes: a rank has overwritten shared memory.
             _ => {}
         }
@@ -333,6 +334,12 @@ impl Engine {
                 self.deliver_local(raw, tag, &payload);
                 self.complete_request(send);
             }
+            Body::Noted(noted) => {
+                let (note, body) = *noted;
+                let message = Unexpected { from, tag, body };
+                self.compare(raw, from, tag, &note, message.len());
+                self.deliver_unexpected(raw, message);
+            }
         }
     }
 
@@ -363,7 +370,7 @@ pub(super) fn piece_of(cell: Cell, at: usize) -> Piece {
 
 /// # Safety
 /// `bytes` is valid for reads of `len` bytes.
-unsafe fn copied(bytes: *const u8, len: usize) -> Box<[u8]> {
+pub(super) unsafe fn copied(bytes: *const u8, len: usize) -> Box<[u8]> {
     let mut own = vec![0u8; len].into_boxed_slice();
     // SAFETY: the caller vouches for the source; the destination is ours and as long.
     unsafe { crate::copy::copy(own.as_mut_ptr(), bytes, len) };

@@ -179,6 +179,11 @@ impl Engine {
 
     /// One try to put the beginning of a send into the ring. False: no room.
     fn try_begin(&mut self, raw: usize) -> Result<bool> {
+        if self.check.is_some()
+            && let Some(begun) = self.try_begin_noted(raw)?
+        {
+            return Ok(begun);
+        }
         let Some(request) = self.requests.get_mut(raw) else { return Ok(true) };
         let Role::Send(send) = &mut request.role else { return Ok(true) };
         let Some(transport) = self.transport.as_mut() else { return Ok(true) };
@@ -389,8 +394,13 @@ impl Engine {
         let Role::Send(send) = &request.role else { return };
         let (context, tag, synchronous, blocking) = (send.context, send.tag, send.awaits_fin, send.blocking);
         let len = request.payload.len();
+        let note = self.note_of(raw);
+        let Some(request) = self.requests.get_mut(raw) else { return };
         if let Some(receive) = self.contexts.match_message(context, me, tag) {
             let payload = std::mem::replace(&mut request.payload, Payload::EMPTY);
+            if let Some(note) = note {
+                self.compare(receive, me, tag, &note, len);
+            }
             self.deliver_local(receive, tag, &payload);
             self.complete_request(raw);
             return;
@@ -402,6 +412,10 @@ impl Engine {
             Body::Local(raw, len)
         };
         let complete = matches!(body, Body::Whole(_));
+        let body = match note {
+            Some(note) => Body::Noted(Box::new((note, body))),
+            None => body,
+        };
         self.contexts.keep(context, Unexpected { from: me, tag, body });
         if complete {
             self.complete_request(raw);

@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Output,
     Stdin,
     Timeout,
+    Check,
     SyncSends,
     ConfigFile,
     Quiet,
@@ -68,6 +69,12 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(Kind::Output, &["output"], &["WHAT"], "'tag' labels lines like -l; anything else is ignored with a note"),
     flag(Kind::Stdin, &["stdin", "s"], &["WHO"], "who reads standard input: a rank (default 0), all or none"),
     flag(Kind::Timeout, &["timeout"], &["SECONDS"], "end the job after so many seconds, with status 124"),
+    flag(
+        Kind::Check,
+        &["check"],
+        &[],
+        "look for what is wrong: types that differ, buffers in use, what is never freed",
+    ),
     flag(
         Kind::SyncSends,
         &["sync-sends"],

@@ -41,6 +41,7 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
     pub(crate) stdin: StdinTo,
     pub(crate) timeout: Option<f64>,
+    pub(crate) check: bool,
     pub(crate) sync_sends: bool,
     pub(crate) hosts: Vec<String>,
     pub(crate) host_files: Vec<OsString>,
@@ -70,6 +71,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Wish> {
             quiet: false,
             stdin: StdinTo::Rank(0),
             timeout: None,
+            check: false,
             sync_sends: false,
             hosts: Vec::new(),
             host_files: Vec::new(),
@@ -195,6 +197,7 @@ impl Parser {
                 let seconds = text.parse().ok().filter(|&seconds: &f64| seconds > 0.0 && seconds < 1e9);
                 self.args.timeout = Some(seconds.ok_or_else(|| values.bad(&text, "a number of seconds above 0"))?);
             }
+            Kind::Check => self.args.check = true,
             Kind::SyncSends => self.args.sync_sends = true,
             Kind::ConfigFile => {
                 let file = values.word()?;

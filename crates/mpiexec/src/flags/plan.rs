@@ -177,6 +177,9 @@ fn environment(
     if !own.iter().any(|(name, _)| name == "PYTHONUNBUFFERED") {
         env.insert("PYTHONUNBUFFERED".into(), "1".into());
     }
+    if args.check {
+        env.insert(shm::env::CHECK.into(), "1".into());
+    }
     if args.sync_sends {
         env.insert(shm::env::SYNC_SENDS.into(), "1".into());
     }

@@ -1,0 +1,306 @@
+//! What the user's messages in work are about: buffer, type and place of the call. With that a message can
+//! be compared with its receive, and a buffer that is in use by two operations is found.
+
+use super::{Note, Site, here, words};
+use crate::datatype::{Signature, Type};
+use crate::payload::Payload;
+use crate::request::{Request, State};
+use crate::{Engine, Error, Result};
+use mpi_abi::Datatype;
+use mpi_abi::consts::{MPI_ERR_BUFFER, MPI_ERR_TYPE};
+use std::ffi::c_int;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// More runs than this are not compared: it would take longer than the message.
+const RUNS: usize = 1 << 20;
+/// Bytes of a message whose runs are listed in one go.
+const SLICE: usize = 1 << 20;
+
+/// A message of the user.
+#[derive(Debug, Clone)]
+pub(super) struct Operation {
+    pub(super) sends: bool,
+    /// Address of the buffer; `None` if the engine has a copy of its own.
+    base: Option<usize>,
+    count: usize,
+    kind: Arc<Type>,
+    pub(super) site: Site,
+    /// Counts operations, so that of several the earliest is named.
+    number: u64,
+}
+
+impl Operation {
+    /// Basic values of the message, or of the room for one.
+    fn signature(&self) -> Signature {
+        self.kind.signature().repeat(self.count as u64)
+    }
+
+    /// `10 x MPI_DOUBLE`.
+    fn describe(&self) -> String {
+        format!("{} x {}", self.count, self.kind.describe())
+    }
+
+    fn bytes(&self) -> usize {
+        self.kind.size().saturating_mul(self.count)
+    }
+
+    /// What goes with the message.
+    pub(super) fn note(&self) -> Note {
+        let Signature { elements, hash, .. } = self.signature();
+        Note { elements, hash, packed: self.kind.is_packed(), text: self.describe(), place: words(self.site) }
+    }
+
+    /// The bytes of memory from first to last, holes included.
+    fn span(&self) -> Option<Range<usize>> {
+        let (at, len) = self.kind.span(self.count);
+        let from = self.base?.wrapping_add_signed(at);
+        (len > 0).then(|| from..from.saturating_add(len))
+    }
+
+    /// The runs of bytes, sorted; `None` = too many.
+    fn runs(&self) -> Option<Vec<Range<usize>>> {
+        let base = self.base?;
+        if let Some((at, len)) = self.kind.contiguous_run(self.count) {
+            let from = base.wrapping_add_signed(at);
+            return Some(std::iter::once(from..from.saturating_add(len)).collect());
+        }
+        let mut runs = Vec::new();
+        let mut from = 0;
+        while from < self.bytes() {
+            let to = (from + SLICE).min(self.bytes());
+            self.kind.each_run(base as *const u8, self.count, from, to, |at, len| runs.push(at..at + len));
+            if runs.len() > RUNS {
+                return None;
+            }
+            from = to;
+        }
+        runs.sort_unstable_by_key(|run| run.start);
+        Some(runs)
+    }
+
+    /// The first bytes that both use.
+    fn overlap(&self, other: &Self) -> Option<Range<usize>> {
+        common(&self.span()?, &other.span()?)?;
+        let (ours, theirs) = (self.runs()?, other.runs()?);
+        let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
+        loop {
+            let (one, two) = (ours.peek()?, theirs.peek()?);
+            if let Some(both) = common(one, two) {
+                return Some(both);
+            }
+            if one.end <= two.end {
+                ours.next();
+            } else {
+                theirs.next();
+            }
+        }
+    }
+
+    /// Where bytes are in the buffer, in words.
+    fn place_of(&self, bytes: &Range<usize>) -> String {
+        let base = self.base.unwrap_or(0).cast_signed();
+        let from = bytes.start.cast_signed() - base;
+        let to = from + bytes.len().cast_signed() - 1;
+        let of = if self.sends { "send" } else { "receive" };
+        let bytes = if from == to { format!("byte {from}") } else { format!("bytes {from} to {to}") };
+        format!("{bytes} of the {of} buffer")
+    }
+}
+
+fn common(one: &Range<usize>, two: &Range<usize>) -> Option<Range<usize>> {
+    let both = one.start.max(two.start)..one.end.min(two.end);
+    (!both.is_empty()).then_some(both)
+}
+
+/// A message that the user is about to begin: the arguments of the call.
+#[derive(Clone, Copy)]
+pub(crate) struct About {
+    /// Whether it is sent.
+    pub(crate) sends: bool,
+    /// Its buffer; `None` if the engine takes a copy.
+    pub(crate) buffer: Option<usize>,
+    /// Elements.
+    pub(crate) count: usize,
+    /// Their type.
+    pub(crate) datatype: Datatype,
+    /// The persistent request that is started.
+    pub(crate) slot: Option<usize>,
+}
+
+impl About {
+    /// A send of a buffer.
+    #[inline]
+    pub(crate) fn send(buffer: *const u8, count: usize, datatype: Datatype) -> Self {
+        Self { sends: true, buffer: Some(buffer.addr()), count, datatype, slot: None }
+    }
+
+    /// A receive into a buffer.
+    #[inline]
+    pub(crate) fn receive(buffer: *const u8, count: usize, datatype: Datatype) -> Self {
+        Self { sends: false, ..Self::send(buffer, count, datatype) }
+    }
+}
+
+impl Engine {
+    /// The user is about to begin a message: [`Self::begin_operation`] follows under the same lock. An error
+    /// if its buffer is in use.
+    #[inline]
+    pub(crate) fn check_start(&mut self, about: About) -> Result<()> {
+        if self.check.is_none() { Ok(()) } else { self.check_start_slowly(about) }
+    }
+
+    #[cold]
+    fn check_start_slowly(&mut self, about: About) -> Result<()> {
+        let About { sends, buffer, count, datatype, slot } = about;
+        let kind = Arc::clone(self.types.committed(datatype)?);
+        // A persistent request is known by the call that made it.
+        let site = slot.and_then(|raw| self.requests.made_at(raw)).unwrap_or_else(here);
+        let Some(check) = self.check.as_mut() else { return Ok(()) };
+        check.count += 1;
+        let next = Operation { sends, base: buffer, count, kind, site, number: check.count };
+        check.next = None;
+        let requests = &self.requests;
+        check.operations.retain(|raw, _| requests.get(*raw).is_some_and(in_use));
+        let others = check.operations.values().filter(|other| !(sends && other.sends));
+        let used = others.filter_map(|other| Some((other, next.overlap(other)?)));
+        if let Some((other, both)) = used.min_by_key(|(other, _)| other.number) {
+            return Err(overlapping(&next, other, &both));
+        }
+        check.next = Some(next);
+        Ok(())
+    }
+
+    /// What was announced is the request `raw`; a message of the engine itself was not announced.
+    #[inline]
+    pub(crate) fn begin_operation(&mut self, raw: usize) {
+        if let Some(check) = self.check.as_mut() {
+            match check.next.take() {
+                Some(mut next) => {
+                    if self.requests.get(raw).is_some_and(|request| matches!(request.payload, Payload::Owned(_))) {
+                        next.base = None;
+                    }
+                    check.operations.insert(raw, next);
+                }
+                None => drop(check.operations.remove(&raw)),
+            }
+        }
+    }
+
+    /// What goes with the message of the request `raw`, if it is one of the user's.
+    pub(crate) fn note_of(&self, raw: usize) -> Option<Note> {
+        self.check.as_ref()?.operations.get(&raw).map(Operation::note)
+    }
+
+    /// Compares a message that was matched with the receive `raw`, and fails that if their types differ. To
+    /// be called before any of its bytes are delivered, so that the receive is in the table.
+    pub(crate) fn compare(&mut self, raw: usize, from: u32, tag: c_int, note: &Note, bytes: usize) {
+        let Some(error) = self.mismatch(raw, from, tag, note, bytes) else { return };
+        match self.requests.get_mut(raw) {
+            Some(request) if !request.detached => request.error = Some(Box::new(error)),
+            // Nobody will ask for its error.
+            _ => self.check.iter_mut().for_each(|check| check.findings.push(error.text.clone())),
+        }
+    }
+
+    fn mismatch(&mut self, raw: usize, from: u32, tag: c_int, note: &Note, bytes: usize) -> Option<Error> {
+        let context = self.check.as_ref()?.operations.get(&raw).and_then(|_| self.context_of(raw))?;
+        let receive = self.check.as_ref()?.operations.get(&raw)?;
+        let matches = note.packed
+            || receive.kind.is_packed()
+            || receive.kind.prefix(receive.count, note.elements).is_some_and(|prefix| prefix.hash == note.hash);
+        // What does not fit is another error, of the receive itself.
+        if matches || bytes > receive.bytes() {
+            return None;
+        }
+        let (receives, place) = (receive.describe(), words(receive.site));
+        let source = self.contexts.source_rank(context, from);
+        let (me, on) = self.here_on(context);
+        Some(Error::new(
+            MPI_ERR_TYPE,
+            format!(
+                "rank {source} sent {} ({}), rank {me} receives {receives} ({place}): the types of sender and receiver \
+                 must be the same (tag {tag}{on})",
+                note.text, note.place
+            ),
+        ))
+    }
+
+    fn context_of(&self, raw: usize) -> Option<u32> {
+        match &self.requests.get(raw)?.role {
+            crate::request::Role::Recv(recv) => Some(recv.context),
+            _ => None,
+        }
+    }
+
+    /// My rank in the communicator of a context, and ` on NAME`.
+    pub(super) fn here_on(&self, context: u32) -> (u32, String) {
+        let comm = self.comms.iter().map(|(_, comm)| comm).find(|comm| comm.core.context == context & !1);
+        match comm {
+            Some(comm) if comm.name.is_empty() => (comm.core.rank, String::new()),
+            Some(comm) => (comm.core.rank, format!(" on {}", comm.name)),
+            None => (self.me, String::new()),
+        }
+    }
+}
+
+/// Whether the buffer of a request still belongs to MPI.
+fn in_use(request: &Request) -> bool {
+    request.state != State::Inactive
+}
+
+#[cold]
+fn overlapping(next: &Operation, other: &Operation, both: &Range<usize>) -> Error {
+    Error::new(
+        MPI_ERR_BUFFER,
+        format!(
+            "{} ({}) {} {} of an operation that is not complete ({})",
+            next.place_of(both),
+            words(next.site),
+            if both.len() == 1 { "is" } else { "are" },
+            other.place_of(both),
+            words(other.site)
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mpi_abi::consts::MPI_INT;
+
+    fn operation(base: usize, count: usize, kind: &Arc<Type>) -> Operation {
+        Operation { sends: false, base: Some(base), count, kind: Arc::clone(kind), site: 0, number: 0 }
+    }
+
+    #[test]
+    fn buffers_overlap_by_their_bytes_not_by_what_lies_between() {
+        let types = crate::datatype::TypeTable::new();
+        let int = types.get(MPI_INT).expect("predefined");
+        // A column of a matrix of 4 x 5, and its neighbour.
+        let column = Arc::new(Type::vector(4, 1, 5, int).expect("vector"));
+        let (first, second) = (operation(1000, 1, &column), operation(1004, 1, &column));
+        assert_eq!(first.overlap(&second), None);
+        assert_eq!(first.overlap(&operation(1000, 1, &column)), Some(1000..1004));
+        // The last row, from its second element on.
+        let row = operation(1064, 4, int);
+        assert_eq!(first.overlap(&row), None);
+        assert_eq!(row.overlap(&second), Some(1064..1068));
+        assert_eq!(second.place_of(&(1064..1068)), "bytes 60 to 63 of the receive buffer");
+        // Nothing is in nobody's way.
+        assert_eq!(first.overlap(&operation(1000, 0, int)), None);
+        assert_eq!(first.overlap(&Operation { base: None, ..operation(1000, 1, &column) }), None);
+        // Backwards in memory.
+        let back = Arc::new(Type::vector(4, 1, -5, int).expect("vector"));
+        assert_eq!(operation(1060, 1, &back).overlap(&operation(1038, 1, int)), Some(1040..1042));
+    }
+
+    #[test]
+    fn types_with_more_runs_than_can_be_listed_are_left_alone() {
+        let types = crate::datatype::TypeTable::new();
+        let int = types.get(MPI_INT).expect("predefined");
+        let many = Arc::new(Type::vector(3 << 20, 1, 2, int).expect("vector"));
+        assert_eq!(operation(4096, 1, &many).runs(), None);
+        assert_eq!(operation(4096, 1, &many).overlap(&operation(4096, 1, int)), None);
+    }
+}

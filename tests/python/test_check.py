@@ -1,0 +1,483 @@
+"""`mpiexec --check`: every kind of finding, word for word, and silence on good programs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.alone import EXAMPLES, AloneCase, Ended, mpiexec, run
+
+ALONE = True
+
+HERE = Path(__file__).resolve().parent
+FREED = "mpiexec: --check: never freed:"
+RECEIVED = "mpiexec: --check: never received:"
+
+
+class CheckCase(AloneCase):
+    def setUp(self) -> None:
+        self.need_ours("--check belongs to its mpiexec")
+
+    def check(self, code: str, ranks: int = 2, *flags: str) -> Ended:
+        """Runs some lines as x.py, whose first line is line 1, in its folder. `error()` in it gives an error's text."""
+        prelude = "from mpi4py import MPI; from support_x import error; comm = MPI.COMM_WORLD\n"
+        helper = """
+            from mpi4py import MPI
+            def error(function, *arguments):
+                try:
+                    function(*arguments)
+                except MPI.Exception as error:
+                    return error.error_string
+                raise AssertionError("no error")
+            """
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "x.py").write_text(prelude + textwrap.dedent(code).lstrip("\n"))
+            Path(folder, "support_x.py").write_text(textwrap.dedent(helper).lstrip())
+            command = [*mpiexec(), "--check", *flags, "-n", str(ranks), sys.executable, "x.py"]
+            return run(["sh", "-c", f'cd "{folder}"; exec "$@"', "sh", *command], limit=60)
+
+    def says(self, ended: Ended, *lines: str, status: int = 0) -> None:
+        """The whole report, and how the job ended."""
+        self.assertEqual((ended.status, ended.err), (status, "".join(line + "\n" for line in lines)), ended.text)
+
+
+class Types(CheckCase):
+    """What is sent and what is received."""
+
+    def mismatch(self, code: str, *wanted: str, ranks: int = 2) -> None:
+        ended = self.check(code, ranks)
+        self.says(ended)
+        self.assertEqual(ended.out.splitlines(), list(wanted), ended.text)
+
+    def test_other_types_are_an_error_that_names_both_sides(self) -> None:
+        self.need_numpy()
+        self.mismatch(
+            """
+            import numpy as np
+            if comm.rank == 1:
+                comm.Send(np.zeros(10), 0, 7)
+            else:
+                print(error(comm.Recv, np.zeros(20, "i"), 1, 7))
+            """,
+            "MPI_ERR_TYPE: rank 1 sent 10 x MPI_DOUBLE (x.py:4), rank 0 receives 20 x MPI_INT (support_x.py:4): the "
+            "types of sender and receiver must be the same (tag 7 on MPI_COMM_WORLD)",
+        )
+
+    def test_in_every_form_and_at_every_size(self) -> None:
+        """Blocking, nonblocking, persistent, matched; the message first or the receive; in cells and streamed."""
+        code = """
+            import sys
+            def ways(size, wait):
+                buffer, other = [bytearray(8 * size), size, MPI.LONG], 1 - comm.rank
+                yield lambda: comm.Recv(buffer, other)
+                yield lambda: comm.Irecv(buffer, other).Wait()
+                def persistent():
+                    request = comm.Recv_init(buffer, other)
+                    request.Start()
+                    try:
+                        request.Wait()
+                    finally:
+                        request.Free()
+                yield persistent
+                yield lambda: comm.Mprobe(other).Recv(buffer)
+                yield lambda: comm.Sendrecv(b"", MPI.PROC_NULL, recvbuf=buffer, source=other)
+            count = 0
+            for size in (1, 5, 1000, 10000, 100000, 2000000):
+                for late in (False, True):
+                    for index, way in enumerate(ways(size, late)):
+                        if comm.rank == 0:
+                            comm.Barrier() if late else None
+                            request = comm.Isend([bytearray(8 * size), size, MPI.DOUBLE], 1)
+                            comm.Barrier() if not late else None
+                            request.Wait()
+                        else:
+                            comm.Barrier()
+                            text = error(way)
+                            assert f"rank 0 sent {size} x MPI_DOUBLE (x.py:23)" in text, text
+                            count += 1
+            comm.Barrier()
+            if comm.rank == 1:
+                print(count)
+            """
+        self.mismatch(code, "60")
+
+    def test_to_oneself(self) -> None:
+        self.mismatch(
+            """
+            comm = MPI.COMM_SELF
+            request = comm.Irecv([bytearray(8), MPI.INT], 0, 1)
+            comm.Send([bytearray(8), MPI.FLOAT], 0, 1)
+            print(error(request.Wait))
+            request = comm.Isend([bytearray(8), MPI.FLOAT], 0, 1)
+            print(error(comm.Recv, [bytearray(8), MPI.INT], 0, 1))
+            request.Wait()
+            """,
+            "MPI_ERR_TYPE: rank 0 sent 2 x MPI_FLOAT (x.py:4), rank 0 receives 2 x MPI_INT (x.py:3): the types of sender "
+            "and receiver must be the same (tag 1 on MPI_COMM_SELF)",
+            "MPI_ERR_TYPE: rank 0 sent 2 x MPI_FLOAT (x.py:6), rank 0 receives 2 x MPI_INT (support_x.py:4): the types of "
+            "sender and receiver must be the same (tag 1 on MPI_COMM_SELF)",
+            ranks=1,
+        )
+
+    def test_the_rules_of_the_standard(self) -> None:
+        """Which pairs match: the same kind of number; bytes with bytes; packed with all; a shorter message a prefix."""
+        code = """
+            comm = MPI.COMM_SELF
+            def pair(send, receive):
+                "Two lists of (count, type): whether a message of the one may be received as the other."
+                def make(parts):
+                    lengths, types = zip(*parts)
+                    places = [32 * n for n in range(len(parts))]
+                    return MPI.Datatype.Create_struct(lengths, places, types).Commit()
+                with_free = make(send), make(receive)
+                a, b = bytearray(1000), bytearray(1000)
+                request = comm.Isend([a, 1, with_free[0]], 0)
+                try:
+                    comm.Recv([b, 1, with_free[1]], 0)
+                    return True
+                except MPI.Exception as error:
+                    assert error.Get_error_class() == MPI.ERR_TYPE, error
+                    return False
+                finally:
+                    request.Wait()
+                    for kind in with_free:
+                        kind.Free()
+            I, D, B, C, P = MPI.INT, MPI.DOUBLE, MPI.BYTE, MPI.CHAR, MPI.PACKED
+            for same in [
+                ([(1, I)], [(1, I)]), ([(1, MPI.LONG)], [(1, MPI.INT64_T)]), ([(1, I)], [(1, MPI.INTEGER)]),
+                ([(2, I), (1, D)], [(1, I), (1, I), (1, D)]), ([(1, I)], [(3, I), (1, D)]), ([(3, I)], [(3, I), (1, D)]),
+                ([(3, I), (1, D)], [(3, I), (5, D)]), ([(4, B)], [(9, B)]), ([(16, P)], [(2, D)]), ([(2, D)], [(16, P)]),
+                ([(2, MPI.DOUBLE_INT)], [(1, D), (1, I), (1, D), (2, I)]), ([(0, I)], [(1, D)]),
+            ]:
+                assert pair(*same), same
+            for other in [
+                ([(1, I)], [(1, MPI.FLOAT)]), ([(4, B)], [(1, I)]), ([(1, I)], [(4, B)]), ([(1, C)], [(1, B)]),
+                ([(1, MPI.UNSIGNED)], [(1, I)]), ([(1, I), (1, D)], [(1, D), (1, I)]), ([(4, I)], [(3, I), (1, D)]),
+                ([(2, I)], [(1, D)]), ([(1, MPI.C_BOOL)], [(1, MPI.INT8_T)]), ([(1, MPI.DOUBLE_INT)], [(2, D)]),
+            ]:
+                assert not pair(*other), other
+            print("fine")
+            """
+        self.mismatch(code, "fine", ranks=1)
+
+    def test_a_lower_case_send_received_as_an_array(self) -> None:
+        ended = self.check(
+            """
+            if comm.rank == 0:
+                comm.send([1, 2], 1)
+            else:
+                print(error(comm.Recv, [bytearray(800), MPI.DOUBLE], 0))
+            """
+        )
+        self.says(ended)
+        self.assertRegex(
+            ended.out, r"^MPI_ERR_TYPE: rank 0 sent \d+ x MPI_BYTE \(x.py:3\), rank 1 receives 100 x MPI_DOUBLE"
+        )
+
+    def test_ranks_and_name_are_those_of_the_communicator(self) -> None:
+        self.mismatch(
+            """
+            pair = comm.Split(0, -comm.rank)
+            pair.Set_name("backwards")
+            if comm.rank == 0:
+                pair.Send([bytearray(4), MPI.INT], 0)
+            else:
+                print(error(pair.Recv, [bytearray(4), MPI.FLOAT], 1))
+            pair.Free()
+            """,
+            "MPI_ERR_TYPE: rank 1 sent 1 x MPI_INT (x.py:5), rank 0 receives 1 x MPI_FLOAT (support_x.py:4): the types of "
+            "sender and receiver must be the same (tag 0 on backwards)",
+        )
+
+    def test_what_was_sent_in_exchange_for_the_same_buffer_has_its_type(self) -> None:
+        self.mismatch(
+            """
+            other, buffer = 1 - comm.rank, [bytearray(16), MPI.INT]
+            comm.Sendrecv_replace(buffer, other, source=other)
+            comm.Isendrecv_replace(buffer, other, source=other).Wait()
+            comm.Sendrecv([bytearray(16), MPI.INT], other, recvbuf=buffer, source=other)
+            if comm.rank == 0:
+                MPI.Attach_buffer(bytearray(1000))
+                comm.Bsend(buffer, 1)
+                MPI.Detach_buffer()
+            else:
+                comm.Recv(buffer, 0)
+                print("fine")
+            """,
+            "fine",
+        )
+
+
+class Buffers(CheckCase):
+    """Memory that two operations use at once."""
+
+    def overlap(self, code: str, *wanted: str) -> None:
+        ended = self.check(code, 1)
+        self.assertEqual((ended.status, ended.out.splitlines()), (0, list(wanted)), ended.text)
+
+    def test_receive_and_receive(self) -> None:
+        self.overlap(
+            """
+            memory = memoryview(bytearray(100))
+            first = comm.Irecv(memory[:50], 0, 1)
+            print(error(comm.Irecv, memory[40:60], 0, 2))
+            request = comm.Irecv(memory[50:60], 0, 2)
+            request.Cancel()
+            request.Wait()
+            comm.Send(bytes(50), 0, 1)
+            print(error(comm.Recv, memory[49:50], 0, 3))
+            first.Wait()
+            comm.Irecv(memory[40:60], 0, 2)
+            """,
+            "MPI_ERR_BUFFER: bytes 0 to 9 of the receive buffer (support_x.py:4) are bytes 40 to 49 of the receive buffer of "
+            "an operation that is not complete (x.py:3)",
+            "MPI_ERR_BUFFER: byte 0 of the receive buffer (support_x.py:4) is byte 49 of the receive buffer of an operation "
+            "that is not complete (x.py:3)",
+        )
+
+    def test_send_and_receive(self) -> None:
+        self.overlap(
+            """
+            memory = memoryview(bytearray(100))
+            send = comm.Isend(memory[20:30], 0, 1)
+            again = comm.Isend(memory[20:30], 0, 2)
+            print(error(comm.Irecv, memory[:25], 0, 3))
+            print(error(comm.Sendrecv, memory[30:40], 0, 4, memory[30:40], 0, 4))
+            for tag in (1, 2):
+                comm.Recv(bytearray(10), 0, tag)
+            MPI.Request.Waitall([send, again])
+            request = comm.Recv_init(memory, 0, 5)
+            request.Start()
+            print(error(comm.Send, memory[:1], 0, 6))
+            request.Cancel()
+            request.Wait()
+            request.Free()
+            comm.Isend(memory[:1], 0, 6)
+            """,
+            "MPI_ERR_BUFFER: bytes 20 to 24 of the receive buffer (support_x.py:4) are bytes 0 to 4 of the send buffer of an "
+            "operation that is not complete (x.py:3)",
+            "MPI_ERR_BUFFER: bytes 0 to 9 of the send buffer (support_x.py:4) are bytes 0 to 9 of the receive buffer of an "
+            "operation that is not complete (support_x.py:4)",
+            "MPI_ERR_BUFFER: byte 0 of the send buffer (support_x.py:4) is byte 0 of the receive buffer of an operation that "
+            "is not complete (x.py:10)",
+        )
+
+    def test_columns_of_a_matrix_do_not_overlap(self) -> None:
+        self.need_numpy()
+        self.overlap(
+            """
+            import numpy as np
+            matrix = np.zeros((50, 60), "i")
+            column = MPI.INT.Create_vector(50, 1, 60).Commit()
+            requests = [comm.Irecv([matrix.ravel()[n:], 1, column], 0, n) for n in range(60)]
+            print(error(comm.Irecv, matrix[7, 3:5], 0, 99))
+            for n in range(60):
+                comm.Send(np.full(50, n, "i"), 0, n)
+            MPI.Request.Waitall(requests)
+            assert (matrix == np.arange(60)).all()
+            column.Free()
+            """,
+            "MPI_ERR_BUFFER: bytes 0 to 3 of the receive buffer (support_x.py:4) are bytes 1680 to 1683 of the receive "
+            "buffer of an operation that is not complete (x.py:5)",
+        )
+
+
+class Left(CheckCase):
+    """What is still there at the end."""
+
+    def test_every_kind_of_object_with_the_line_that_made_it(self) -> None:
+        ended = self.check(
+            """
+            comm.Dup()
+            for _ in range(3):
+                comm.Split(0)
+            kind = MPI.INT.Create_vector(3, 1, 2)
+            group = comm.Get_group()
+            info = MPI.Info.Create()
+            operation = MPI.Op.Create(lambda a, b, kind: None)
+            handler = MPI.Comm.Create_errhandler(lambda comm, code: None)
+            key = MPI.Comm.Create_keyval()
+            persistent = comm.Send_init(b"x", comm.rank)
+            receive = comm.Irecv(bytearray(1), comm.rank, 1)
+            send = comm.Isend(b"x", comm.rank, 2)
+            comm.Recv(bytearray(1), comm.rank, 2)
+            comm.Send(b"x", comm.rank, 3)
+            message = comm.Mprobe(comm.rank, 3)
+            """,
+            4,
+        )
+        self.says(
+            ended,
+            FREED,
+            "  [0-3] 1 attribute key from MPI_Comm_create_keyval at x.py:10",
+            "  [0-3] 1 communicator from MPI_Comm_dup at x.py:2",
+            "  [0-3] 3 communicators from MPI_Comm_split at x.py:4",
+            "  [0-3] 1 datatype from MPI_Type_vector at x.py:5",
+            "  [0-3] 1 error handler from MPI_Comm_create_errhandler at x.py:9",
+            "  [0-3] 1 group from MPI_Comm_group at x.py:6",
+            "  [0-3] 1 info object from MPI_Info_create at x.py:7",
+            "  [0-3] 1 message from MPI_Mprobe at x.py:16, matched and never received",
+            "  [0-3] 1 operation from MPI_Op_create at x.py:8",
+            "  [0-3] 1 persistent request from MPI_Send_init at x.py:11",
+            "  [0-3] 1 request from MPI_Irecv at x.py:12, never completed by Wait or Test",
+            "  [0-3] 1 request from MPI_Isend at x.py:13, never completed by Wait or Test",
+        )
+
+    def test_ranks_that_differ_have_lines_of_their_own(self) -> None:
+        ended = self.check("for _ in range(comm.rank // 2):\n    comm.Get_group()\n", 5)
+        self.says(
+            ended,
+            FREED,
+            "  [2,3] 1 group from MPI_Comm_group at x.py:3",
+            "  [4] 2 groups from MPI_Comm_group at x.py:3",
+        )
+
+    def test_a_session(self) -> None:
+        ended = self.check("session = MPI.Session.Init()\nMPI.Finalize()\nsession.Finalize()\n", 1)
+        self.assertEqual((ended.status, ended.err), (0, ""), ended.text)
+
+    def test_messages_that_nobody_receives(self) -> None:
+        """Also those that come when the receiver is at its end, and those whose communicator goes first."""
+        ended = self.check(
+            """
+            import time
+            if comm.rank == 0:
+                comm.Send([bytearray(12), MPI.INT], 1, 4)
+                time.sleep(0.3)
+                for _ in range(2):
+                    comm.send("late", 1, 5)
+            pair = comm.Dup()
+            pair.Set_name("pair")
+            if comm.rank == 1:
+                pair.Send(b"x", 0, 6)
+            comm.Barrier()
+            pair.Free()
+            """
+        )
+        err = re.sub(r"\d+ x MPI_BYTE from rank 0", "n x MPI_BYTE from rank 0", ended.err)
+        wanted = [
+            RECEIVED,
+            "  [0] 1 message of 1 x MPI_UNSIGNED_CHAR from rank 1, tag 6 on pair, sent at x.py:11",
+            "  [1] 2 messages of n x MPI_BYTE from rank 0, tag 5 on MPI_COMM_WORLD, sent at x.py:7",
+            "  [1] 1 message of 3 x MPI_INT from rank 0, tag 4 on MPI_COMM_WORLD, sent at x.py:4",
+        ]
+        self.assertEqual((ended.status, err.splitlines()), (0, wanted), ended.text)
+
+    def test_late_messages_are_waited_for(self) -> None:
+        ended = self.check(
+            """
+            import time
+            if comm.rank == 0:
+                time.sleep(0.5)
+                comm.Send(b"x", 1)
+            """
+        )
+        self.says(
+            ended,
+            RECEIVED,
+            "  [1] 1 message of 1 x MPI_UNSIGNED_CHAR from rank 0, tag 0 on MPI_COMM_WORLD, sent at x.py:5",
+        )
+
+    def test_a_type_error_of_a_request_that_was_given_up(self) -> None:
+        ended = self.check(
+            """
+            if comm.rank == 0:
+                comm.Irecv([bytearray(4), MPI.INT], 1).Free()
+                comm.Barrier()
+                comm.Barrier()
+                comm.Iprobe()
+            else:
+                comm.Barrier()
+                comm.Send([bytearray(4), MPI.FLOAT], 0)
+                comm.Barrier()
+            """
+        )
+        self.says(
+            ended,
+            "mpiexec: --check: wrong:",
+            "  [0] rank 1 sent 1 x MPI_FLOAT (x.py:9), rank 0 receives 1 x MPI_INT (x.py:3): the types of sender and receiver "
+            "must be the same (tag 0 on MPI_COMM_WORLD)",
+        )
+
+    def test_what_is_left_does_not_change_the_status_of_a_job_that_fails(self) -> None:
+        ended = self.check("comm.Dup()\nimport sys\nsys.exit(3)\n")
+        self.assertEqual(ended.status, 3, ended.text)
+        self.assertIn(FREED, ended.err)
+
+    def test_a_rank_that_leaves_without_finalize_does_not_hold_the_others_up(self) -> None:
+        ended = self.check("import os\nif comm.rank == 0:\n    os._exit(0)\ncomm.Get_group()\n")
+        self.assertEqual(ended.status, 0, ended.text)
+
+    def test_without_our_mpiexec_the_rank_says_it_itself(self) -> None:
+        code = "from mpi4py import MPI; MPI.COMM_WORLD.Get_group()"
+        ended = run([sys.executable, "-c", code], OXMPI_CHECK="1")
+        wanted = "oxmpi: rank 0: --check: never freed: 1 group from MPI_Comm_group at <string>:1\n"
+        self.assertEqual((ended.status, ended.err), (0, wanted), ended.text)
+
+
+class Good(CheckCase):
+    """Programs that are right end as without the flag, silently."""
+
+    @contextlib.contextmanager
+    def silent(self, *command: str) -> Iterator[None]:
+        ended = run([*mpiexec(), *command], limit=120)
+        self.ended_well(ended)
+        self.assertNotIn("mpiexec: --check", ended.err, ended.text)
+        yield
+
+    def test_the_examples(self) -> None:
+        self.need_numpy()
+        small = ["--nx", "40", "--ny", "30", "--steps", "40", "--png", "", "--progress", "none"]
+        for example in sorted(EXAMPLES.glob("*.py")):
+            if example.name in {"heat_show.py", "run_seed.py"}:
+                continue
+            options = small if example.name == "heat.py" else []
+            for flags in (["--check"], ["--check", "--sync-sends"]):
+                with (
+                    self.subTest(example=example.name, flags=flags),
+                    self.silent(*flags, "-n", "4", sys.executable, str(example), *options),
+                ):
+                    pass
+
+    def test_our_own_tests(self) -> None:
+        self.need_numpy()
+        rank = str(HERE / "support" / "rank.py")
+        # test_p2p_probe fills a ring with sends that nobody receives, on purpose: not with --sync-sends.
+        checked = ("p2p_modes", "p2p_objects", "p2p_probe", "requests_status", "coll_objects")
+        held = ("p2p_modes", "p2p_objects", "p2p_order", "requests_status", "coll_objects")
+        for flag, names in (("--check", checked), ("--sync-sends", held)):
+            for name in names:
+                with (
+                    self.subTest(file=name, flag=flag),
+                    self.silent(flag, "-n", "2", sys.executable, rank, str(HERE / f"test_{name}.py")),
+                ):
+                    pass
+
+    def test_both_flags_together(self) -> None:
+        ended = self.check(
+            """
+            request = comm.Irecv([bytearray(8), MPI.DOUBLE], 1 - comm.rank)
+            comm.Send([bytearray(8), MPI.DOUBLE], 1 - comm.rank)
+            request.Wait()
+            comm.Send(b"", 1 - comm.rank)
+            """,
+            2,
+            "--sync-sends",
+        )
+        self.assertEqual(ended.status, 1, ended.text)
+        self.assertIn(
+            "rank 0 Send(dest=1, tag=0) of 0 bytes on MPI_COMM_WORLD at x.py:5 waits for its receive", ended.err
+        )
+
+    def test_the_environment_of_the_ranks(self) -> None:
+        ended = run(
+            [*mpiexec(), "--check", "-n", "1", sys.executable, "-c", "import os; print(os.environ['OXMPI_CHECK'])"]
+        )
+        self.ended_well(ended, "1")
+        self.assertNotIn("OXMPI_CHECK", os.environ)
