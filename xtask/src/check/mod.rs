@@ -10,7 +10,7 @@ mod links;
 mod symbols;
 mod text;
 
-use crate::{Result, generate, out};
+use crate::{Result, coverage, generate, out};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,6 +37,7 @@ pub(crate) fn run(root: &Path, fix: bool) -> Result<()> {
         ("dependencies written down", Box::new(|| crates::written_down(root))),
         ("SYNC comments in pairs", Box::new(|| text::sync_pairs(root))),
         ("file sizes", Box::new(|| text::long_files(root))),
+        ("finished chapters", Box::new(|| finished(root))),
         ("links in documents", Box::new(|| links::resolve(root))),
         (
             "clippy",
@@ -70,6 +71,16 @@ fn loom(root: &Path) -> Result<Said> {
             .env("CARGO_TARGET_DIR", root.join(target).join("loom"))
             .args(["test", "--quiet", "--package", "oxmpi-shm", "--profile", "fast", "--lib", "models::"]),
     )
+}
+
+/// What `api/finished.txt` says is implemented.
+fn finished(root: &Path) -> Result<Said> {
+    let more = coverage::finished(root)?;
+    Ok(if more.is_empty() {
+        Said::Nothing
+    } else {
+        Said::Note(format!("also whole, and not in api/finished.txt: {}", more.join(", ")))
+    })
 }
 
 /// Runs a command and gives its output back when it fails.
