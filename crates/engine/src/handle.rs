@@ -241,6 +241,11 @@ impl<T> HandleTable<T> {
             slot.value.as_ref().map(|v| (self.handle_of(index), v))
         })
     }
+
+    /// The objects, to change them.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
+    }
 }
 
 #[cfg(test)]

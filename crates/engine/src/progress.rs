@@ -208,6 +208,24 @@ fn wait_long<T>(
     outcome
 }
 
+/// Waits for what must not be given up, and does not take long: no handler of a signal runs meanwhile. Ends
+/// early when the job fails.
+#[cold]
+pub(crate) fn wait_out(mut over: impl FnMut(&mut Engine) -> bool) {
+    let mut blocked = Blocked(None);
+    loop {
+        let mut e = lock();
+        e.progress();
+        let failed = e.world.as_ref().is_some_and(|w| w.segment.header().failed.load(Ordering::Relaxed) != 0);
+        if over(&mut e) || failed {
+            return;
+        }
+        drop(e);
+        blocked.enter();
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
 impl AsMut<Sleepers> for Engine {
     fn as_mut(&mut self) -> &mut Sleepers {
         &mut self.sleepers

@@ -349,7 +349,7 @@ pub(crate) unsafe fn MPI_Mrecv(
 ) -> Result<()> {
     // SAFETY: the C caller's word for the addresses and the buffer, which outlives the wait below.
     let raw = unsafe { start_matched(buf, count, datatype, message) }?;
-    let outcome = wait::wait_in(Call::Mrecv, raw)?;
+    let outcome = wait::wait_or_abandon(Call::Mrecv, raw)?;
     if let Some(error) = outcome.error {
         return Err(blame(Object::Comm(Comm(outcome.comm)), *error));
     }

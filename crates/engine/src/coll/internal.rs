@@ -7,6 +7,7 @@ use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
 use crate::progress::wait_for;
 pub(crate) use crate::protocol::copying::Copier;
+use crate::request::abandon;
 use crate::request::wait::Outcome;
 use crate::status::{Call, Waiting};
 use crate::{Engine, Error, Result, lock, with};
@@ -73,7 +74,7 @@ pub(crate) fn wait(work: InWork) -> Result<usize> {
             error.map_or(Ok(status.bytes as usize), |e| Err(*e))
         }
         Err(error) => {
-            with(|e| e.abandon_request(work.raw));
+            abandon(work.raw);
             Err(error)
         }
     }

@@ -6,13 +6,14 @@
 
 use super::Parent;
 use crate::comm::CommCore;
+use crate::group::Group;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
 use crate::progress::wait_for;
-use crate::request::{RecvState, Request, Role, wait};
+use crate::request::{RecvState, Request, Role, abandon, wait};
 use crate::status::{Call, Waiting};
 use crate::{Engine, Error, Result, coll, lock, with};
-use mpi_abi::consts::{MPI_ANY_TAG, MPI_COMM_WORLD, MPI_ERR_INTERN, MPI_ERR_OTHER};
+use mpi_abi::consts::{MPI_ANY_TAG, MPI_COMM_WORLD, MPI_ERR_INTERN, MPI_ERR_LASTCODE, MPI_ERR_OTHER};
 use shm::Segment;
 use shm::sync::Ordering;
 use std::ffi::c_int;
@@ -87,7 +88,7 @@ pub(super) fn barrier(parent: &Parent) -> Result<()> {
 pub(crate) fn contexts(core: &CommCore, count: u32) -> Result<u32> {
     let mine = if core.rank == 0 { take(count)?.to_le_bytes() } else { [0; 4] };
     let bytes = coll::internal::bcast(core, &mine, 0)?;
-    Reader(&bytes).number()
+    Reader(&bytes).context()
 }
 
 /// What two sides of an intercommunicator tell each other: the other side's `mine`, and the
@@ -100,14 +101,14 @@ pub(super) fn across(parent: &Parent, mine: &[u8], count: u32) -> Result<(u32, b
         told.extend(offer.to_le_bytes());
         told.extend(mine);
         let theirs = swap(&parent.core, &told)?;
-        let context = if first_side(&parent.core) { offer } else { Reader(&theirs).number()? };
+        let context = if first_side(&parent.core) { offer } else { Reader(&theirs).context()? };
         told.clear();
         told.extend(context.to_le_bytes());
         told.extend(theirs.get(4..).unwrap_or_default());
     }
     let told = coll::internal::bcast(local, &told, 0)?;
     let mut reader = Reader(&told);
-    let context = reader.number()?;
+    let context = reader.context()?;
     Ok((context, first_side(&parent.core), reader.0.to_vec()))
 }
 
@@ -162,7 +163,7 @@ pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
     // The bytes are ours, and nobody writes to them once the request is complete or abandoned.
     let payload = Payload::Run { base: bytes.as_mut_ptr(), len };
     let raw = with(|e| {
-        let state = RecvState { source: peer, context, tag, matched: false, total: 0, arrived: 0 };
+        let state = RecvState { source: peer, context, tag, matched: false, total: 0, arrived: 0, shared: false };
         let comm = e.world_comm;
         let raw = e.requests.insert(Request::active(Role::Recv(state), payload, comm));
         e.deliver_unexpected(raw, message);
@@ -174,7 +175,7 @@ pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
             None => Ok(bytes),
         },
         Err(error) => {
-            with(|e| e.abandon_request(raw));
+            abandon(raw);
             Err(error)
         }
     }
@@ -188,26 +189,64 @@ pub(crate) fn failure(error: &Error) -> Vec<u8> {
     told
 }
 
-/// The number that comes with success, or the error that another process tells.
+/// The context number that comes with success, or the error that another process tells.
 pub(crate) fn success(reader: &mut Reader<'_>) -> Result<u32> {
-    let (fine, number) = (reader.number()?, reader.number()?);
-    if fine == 0 {
-        return Err(Error::new(number.cast_signed(), String::from_utf8_lossy(reader.0)));
+    if reader.number()? != 0 {
+        return reader.context();
     }
-    Ok(number)
+    let class = reader.number()?.cast_signed();
+    if (1..=MPI_ERR_LASTCODE).contains(&class) {
+        Err(Error::new(class, String::from_utf8_lossy(reader.0)))
+    } else {
+        Err(not_alike())
+    }
 }
 
-/// Reads what another process wrote: a version of ours, but maybe of a broken job.
+/// The error for what no process sends that calls the same function as we do.
+#[cold]
+pub(crate) fn not_alike() -> Error {
+    Error::new(
+        MPI_ERR_OTHER,
+        "the processes of the communicator do not call the same function, or one has given up its call: \
+         another one sent something else than is awaited here",
+    )
+}
+
+/// The number, if it is a context number that some process has taken.
+pub(super) fn was_taken(e: &Engine, number: u32) -> Result<u32> {
+    let next = segment(e)?.header().next_context.load(Ordering::Relaxed);
+    if number < next { Ok(number) } else { Err(not_alike()) }
+}
+
+/// Reads what another process wrote: a version of ours, but maybe in another call.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl Reader<'_> {
     /// The next number.
     pub(crate) fn number(&mut self) -> Result<u32> {
-        let (number, rest) = self.0.split_first_chunk::<4>().ok_or_else(|| {
-            Error::new(MPI_ERR_INTERN, "a message between the members of a communicator is too short")
-        })?;
+        let (number, rest) = self.0.split_first_chunk::<4>().ok_or_else(not_alike)?;
         self.0 = rest;
         Ok(u32::from_le_bytes(*number))
+    }
+
+    /// A context number that another process has taken.
+    pub(crate) fn context(&mut self) -> Result<u32> {
+        let number = self.number()?;
+        with(|e| was_taken(e, number))
+    }
+
+    /// A group of processes of the job, as a list of numbers.
+    pub(crate) fn group(&mut self) -> Result<Group> {
+        let ranks = self.numbers()?;
+        let job = with(|e| segment(e).map(Segment::ranks))?;
+        let mut seen = vec![false; job as usize];
+        for rank in &ranks {
+            let seen = seen.get_mut(*rank as usize).ok_or_else(not_alike)?;
+            if std::mem::replace(seen, true) {
+                return Err(not_alike());
+            }
+        }
+        Ok(Group::from_ranks(ranks))
     }
 
     /// A list of numbers, with its length before it.

@@ -5,7 +5,7 @@
 //! All processes of a communicator start its duplicates in the same order, and the numbers come from one
 //! process with one tag: so each gets those of its own call. Collectives use neither this tag nor wait here.
 
-use super::agree::{Inter, PAIR, Reader, TRIPLE, first_side, take, tell};
+use super::agree::{Inter, PAIR, Reader, TRIPLE, first_side, take, tell, was_taken};
 use super::{Parent, world_rank};
 use crate::attr::Attributes;
 use crate::comm::CommCore;
@@ -109,7 +109,7 @@ impl Engine {
             return;
         }
         let Some(Some(duplicate)) = self.duplicates.remove(&raw) else { return };
-        match Reader(&request.payload.to_bytes()).number() {
+        match Reader(&request.payload.to_bytes()).number().and_then(|base| was_taken(self, base)) {
             Ok(base) => self.enter_duplicate(duplicate, base),
             Err(error) => {
                 self.comms.give_up(duplicate.handle);

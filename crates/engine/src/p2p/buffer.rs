@@ -4,7 +4,7 @@
 
 use crate::payload::Payload;
 use crate::progress::wait_for;
-use crate::request::{Request, Role};
+use crate::request::{Request, Role, abandon};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Error, Result, with};
 use mpi_abi::consts::{MPI_BSEND_OVERHEAD, MPI_ERR_BUFFER};
@@ -152,7 +152,7 @@ pub fn iflush(owner: Owner) -> usize {
 pub fn flush(owner: Owner) -> Result<()> {
     let request = iflush(owner);
     let done = wait_for(Waiting::anybody(Call::BufferDetach), |e| e.take_outcome(request).transpose());
-    done.inspect_err(|_| with(|e| e.abandon_request(request)))?.map(|_| ())
+    done.inspect_err(|_| abandon(request))?.map(|_| ())
 }
 
 /// Waits until the buffer is empty and gives it back: its address and size, none if there was none.

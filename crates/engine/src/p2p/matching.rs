@@ -239,6 +239,11 @@ impl Contexts {
         if wanted(&unexpected.get(at)?.body) { unexpected.take(at) } else { None }
     }
 
+    /// All messages that wait for receives.
+    pub fn unexpected_mut(&mut self) -> impl Iterator<Item = &mut Unexpected> {
+        self.slots.iter_mut().flat_map(|context| context.unexpected.iter_mut())
+    }
+
     /// The first message that fits, left in the queue: sender, tag, bytes.
     pub fn peek(&mut self, id: u32, source: i32, tag: c_int) -> Option<(u32, c_int, usize)> {
         let unexpected = &mut self.slot(id).unexpected;

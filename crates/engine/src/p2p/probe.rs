@@ -16,7 +16,7 @@ use std::ffi::c_int;
 pub struct Matched {
     context: u32,
     comm: usize,
-    message: Unexpected,
+    pub(crate) message: Unexpected,
 }
 
 impl Engine {
@@ -143,6 +143,7 @@ pub unsafe fn imrecv(buffer: *mut u8, count: usize, datatype: Datatype, message:
             matched: false,
             total: 0,
             arrived: 0,
+            shared: false,
         };
         let raw = e.requests.insert(Request::active(Role::Recv(state), payload, matched.comm));
         e.begin_operation(raw);

@@ -139,6 +139,11 @@ impl<T: Keyed> Queue<T> {
         self.entries.iter().flatten()
     }
 
+    /// To change them, but not their keys.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().flatten()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

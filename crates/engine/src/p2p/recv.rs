@@ -4,7 +4,7 @@ use super::Route;
 use crate::check::About;
 use crate::payload::Payload;
 use crate::progress::wait_for;
-use crate::request::{RecvState, Request, Role};
+use crate::request::{RecvState, Request, Role, abandon};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Result, lock, with};
 use mpi_abi::{Comm, Datatype};
@@ -41,7 +41,7 @@ pub unsafe fn recv(
     let outcome = match wait_for(what, |e| e.take_outcome(raw).transpose()) {
         Ok(outcome) => outcome?,
         Err(error) => {
-            with(|e| e.abandon_request(raw));
+            abandon(raw);
             return Err(error);
         }
     };
@@ -108,7 +108,15 @@ impl Engine {
         payload: Payload,
         comm: Comm,
     ) -> usize {
-        let state = RecvState { source: route.peer, context: route.context, tag, matched: false, total: 0, arrived: 0 };
+        let state = RecvState {
+            source: route.peer,
+            context: route.context,
+            tag,
+            matched: false,
+            total: 0,
+            arrived: 0,
+            shared: false,
+        };
         let fresh = Request::active(Role::Recv(state), payload, self.comm_raw(comm));
         let raw = self.place(slot, fresh);
         self.begin_operation(raw);

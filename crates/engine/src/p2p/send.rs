@@ -4,7 +4,7 @@ use super::{Mode, Route};
 use crate::check::About;
 use crate::payload::Payload;
 use crate::progress::wait_for;
-use crate::request::{Request, Role, SendState, persistent, wait};
+use crate::request::{Request, Role, SendState, abandon, persistent, wait};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Result, lock, with};
 use mpi_abi::consts::MPI_BYTE;
@@ -48,7 +48,7 @@ pub unsafe fn send(
     match wait_for(what, |e| e.take_outcome(raw).transpose()) {
         Ok(outcome) => outcome?.error.map_or(Ok(()), |error| Err(*error)),
         Err(error) => {
-            with(|e| e.abandon_request(raw));
+            abandon(raw);
             Err(error)
         }
     }
@@ -175,13 +175,13 @@ unsafe fn sendrecv_as(
     let outgoing = match outgoing {
         Ok(raw) => raw,
         Err(error) => {
-            wait::cancel(incoming)?;
-            wait::wait(incoming)?;
+            abandon(incoming);
             return Err(error);
         }
     };
-    let sent = wait::wait_in(Call::Sendrecv, outgoing)?;
-    let got = wait::wait_in(Call::Sendrecv, incoming)?;
+    // A wait that is given up leaves nothing behind that uses the buffers.
+    let sent = wait::wait_or_abandon(Call::Sendrecv, outgoing).inspect_err(|_| abandon(incoming))?;
+    let got = wait::wait_or_abandon(Call::Sendrecv, incoming)?;
     match sent.error.or(got.error) {
         Some(error) => Err(*error),
         None => Ok(got.status),
@@ -342,6 +342,7 @@ impl Engine {
             held: mode == Mode::Held,
             blocking,
             buffered: false,
+            abandoned: false,
         };
         let raw = self.place(slot, Request::active(Role::Send(state), payload, self.comm_raw(comm)));
         self.begin_operation(raw);
@@ -370,6 +371,7 @@ impl Engine {
             held: false,
             blocking: false,
             buffered: true,
+            abandoned: false,
         };
         let mut own = Request::active(Role::Send(state), Payload::Owned(payload.to_bytes()), comm);
         own.detached = true;

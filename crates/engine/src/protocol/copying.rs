@@ -1,9 +1,9 @@
 //! Single copy: the kernel copies straight from one process's memory to the other's. For very
 //! large messages the receiver reads the beginning while the sender writes the end.
 
-use super::FIN;
+use super::{FIN, MOVED};
 use crate::copy::string_move_is_slow;
-use crate::p2p::matching::Offer;
+use crate::p2p::matching::{Body, Offer};
 use crate::protocol::Transport;
 use crate::request::{RecvState, Role, State};
 use crate::{Engine, Error};
@@ -147,9 +147,10 @@ impl Engine {
         let got = unsafe { transport.read_from(from, to, offer.address + share.first, len) };
         if let Err(why) = got {
             let text = format!("reading {len} bytes from rank {from} with process_vm_readv failed ({why:?})");
-            self.fail_request(raw, Error::new(MPI_ERR_OTHER, text));
-            let _ = self.say(from, (FIN, [offer.request, 0, 0, 0, 0, 0]));
-            return;
+            // Complete only when the sender has written its share: until then the buffer is in use.
+            if let Some(request) = self.requests.get_mut(raw) {
+                request.error = Some(Box::new(Error::new(MPI_ERR_OTHER, text)));
+            }
         }
         if let Some(Role::Recv(recv)) = self.requests.get_mut(raw).map(|r| &mut r.role) {
             recv.arrived += len;
@@ -168,7 +169,29 @@ impl Engine {
             return self.fail_request(raw, Error::new(MPI_ERR_OTHER, text));
         }
         recv.arrived += bytes;
+        recv.shared = false;
         self.finish_receive(raw);
+    }
+
+    /// Tells the receiver of a send that may have been offered that its bytes are at `address` now.
+    pub(crate) fn say_moved(&mut self, raw: usize, peer: u32, address: u64) {
+        if peer != self.me {
+            // A ring that can not be opened was never opened: nothing was offered.
+            let _ = self.say(peer, (MOVED, [raw as u64, address, 0, 0, 0, 0]));
+        }
+    }
+
+    /// The bytes of an offer lie elsewhere now.
+    pub(super) fn moved(&mut self, from: u32, request: u64, address: usize) {
+        let kept = self.messages.values_mut().map(|matched| &mut matched.message);
+        let offers = self.contexts.unexpected_mut().chain(kept).filter(|m| m.from == from);
+        for message in offers {
+            if let Body::Offer(offer, _) = &mut message.body
+                && offer.request == request
+            {
+                offer.address = address;
+            }
+        }
     }
 
     fn finish_receive(&mut self, raw: usize) {

@@ -3,7 +3,7 @@
 use super::send::{accept_words, share_words};
 use super::{
     ACCEPT, ANNOUNCE, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FIN, INLINE_AND_POSITION,
-    NOTED_OFFER, OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WITHDRAW, WITHDRAWN, WRITTEN,
+    MOVED, NOTED_OFFER, OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WITHDRAW, WITHDRAWN, WRITTEN,
 };
 use crate::Engine;
 use crate::Error;
@@ -203,6 +203,7 @@ impl Engine {
             ANNOUNCE => self.announced_by(from, cell),
             OPEN => self.opened(cell.word(0) as usize, cell.word(1)),
             PARTITION => self.partition_piece(from, ring, cell),
+            MOVED => self.moved(from, cell.word(0), cell.word(1) as usize),
             WRITTEN => self.written(from, cell.word(0) as usize, cell.word(1) as usize),
             NOTED_OFFER => self.take_noted(from, ring, cell, piece_of(cell, 3)),
             // A cell that no version of ours writes: a rank has overwritten shared memory.
@@ -290,6 +291,9 @@ impl Engine {
             if offer.synchronous { self.say(from, (FIN, [offer.request, 0, 0, 0, 0, 0])) } else { Ok(()) }
         } else if let Some(share) = self.plan_share(raw, from, offer, first) {
             let asked = if share.write_from < offer.total {
+                if let Some(Role::Recv(recv)) = self.requests.get_mut(raw).map(|r| &mut r.role) {
+                    recv.shared = true;
+                }
                 self.say(from, share_words(offer.request, raw, share.address, share.write_from))
             } else {
                 Ok(())

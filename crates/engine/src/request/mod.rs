@@ -10,10 +10,13 @@
 //! `detached` (freed by the user while active, or internal) requests leave the table by
 //! themselves when they complete.
 
+mod abandon;
 pub mod grequest;
 mod pair;
 pub mod persistent;
 pub mod wait;
+
+pub(crate) use abandon::abandon;
 
 use crate::p2p::partitioned::Partitioned;
 use crate::payload::Payload;
@@ -54,6 +57,8 @@ pub struct SendState {
     pub blocking: bool,
     /// Has room in an attached buffer (buffered mode).
     pub buffered: bool,
+    /// The call that sent it was given up: it may never be received.
+    pub abandoned: bool,
 }
 
 /// A receive in work.
@@ -71,6 +76,8 @@ pub struct RecvState {
     pub total: usize,
     /// Bytes that have arrived.
     pub arrived: usize,
+    /// The sender writes a part into the buffer itself.
+    pub shared: bool,
 }
 
 /// What a request is about.
@@ -136,9 +143,10 @@ impl Request {
     }
 
     /// Whether it is a send that must not be left behind at the end of MPI: one that was accepted,
-    /// or whose request was given up (MPI_Request_free, buffered mode). Any other is the user's own.
+    /// or whose request was freed (MPI_Request_free, buffered mode). Any other is the user's own, or was given up.
     pub fn is_unfinished_send(&self) -> bool {
-        self.state == State::Active && matches!(&self.role, Role::Send(s) if s.remote != 0 || self.detached)
+        self.state == State::Active
+            && matches!(&self.role, Role::Send(s) if s.remote != 0 || self.detached && !s.abandoned)
     }
 
     /// A request that is complete from the start.
@@ -175,35 +183,6 @@ impl Engine {
             self.sent = self.requests.insert(Request::complete(Status::EMPTY, self.world_comm));
         }
         self.sent
-    }
-
-    /// The user's call is over before the operation is (a signal, a dead peer): from now on the
-    /// engine works on bytes of its own and the request leaves when it is done.
-    #[cold]
-    pub(crate) fn abandon_request(&mut self, raw: usize) {
-        let Some(request) = self.requests.get_mut(raw) else { return };
-        if let Role::Pair { send, recv } = request.role {
-            self.requests.remove(raw);
-            self.abandon_request(send);
-            return self.abandon_request(recv);
-        }
-        if let (State::Active, Role::Recv(recv)) = (request.state, &request.role)
-            && !recv.matched
-        {
-            let context = recv.context;
-            self.contexts.withdraw(context, raw);
-            self.requests.remove(raw);
-            return;
-        }
-        if request.state == State::Complete {
-            self.requests.remove(raw);
-            return;
-        }
-        request.payload = Payload::Owned(match &request.role {
-            Role::Send(_) => request.payload.to_bytes(),
-            _ => vec![0; request.payload.len()].into_boxed_slice(),
-        });
-        request.detached = true;
     }
 
     /// Ends `raw` with an error.

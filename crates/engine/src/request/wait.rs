@@ -2,7 +2,7 @@
 //! turns null handles into empty slots and writes statuses; here a handle is `0` when null.
 
 use super::grequest::Functions;
-use super::{Role, State};
+use super::{Role, State, abandon};
 use crate::progress::{self, wait_for};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Error, Result, with};
@@ -137,6 +137,11 @@ pub fn wait_in(call: Call, raw: usize) -> Result<Outcome> {
     }
     let what = with(|e| e.waiting_for(raw, call));
     wait_for(what, |e| e.take_outcome(raw).transpose())?
+}
+
+/// The same where the user does not have the request: when this returns, the buffer is no longer used.
+pub fn wait_or_abandon(call: Call, raw: usize) -> Result<Outcome> {
+    wait_in(call, raw).inspect_err(|_| abandon(raw))
 }
 
 /// One look whether `raw` is complete (MPI_Test).
