@@ -11,7 +11,7 @@ use crate::errhandler::Handler;
 use crate::group::Group;
 use crate::{Error, Result, with};
 use mpi_abi::Comm as Handle;
-use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_GROUP, MPI_ERR_INTERN, MPI_MAX_STRINGTAG_LEN};
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_GROUP, MPI_ERR_OTHER, MPI_MAX_STRINGTAG_LEN};
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -82,10 +82,10 @@ fn meet(words: &[&[u8]], members: Vec<u32>, me: u32, count: u32) -> Result<u32> 
     if me != first {
         let told = agree::hear(context, first, tag)?;
         let mut reader = Reader(&told);
-        let number = reader.number()?;
+        let number = reader.context()?;
         if reader.0 != name {
             return Err(Error::new(
-                MPI_ERR_INTERN,
+                MPI_ERR_OTHER,
                 format!("rank {first} of the job makes another communicator at the same time: use other string tags"),
             ));
         }

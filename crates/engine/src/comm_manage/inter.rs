@@ -10,7 +10,7 @@ use crate::comm::{CommCore, bad_rank};
 use crate::group::Group;
 use crate::{Error, Result, coll};
 use mpi_abi::Comm as Handle;
-use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_COMM, MPI_ERR_INTERN, MPI_ERR_TAG};
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_COMM, MPI_ERR_TAG};
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub fn intercomm_create(
     let base = agree::success(&mut reader).map_err(|Error { class, text }| {
         Error::new(class, format!("the leader, rank {local_leader}, failed: {text}"))
     })?;
-    let remote = Group::from_ranks(reader.numbers()?);
+    let remote = reader.group()?;
     if let Some(both) = remote.iter().find(|world| parent.core.group.contains(*world)) {
         return Err(Error::new(MPI_ERR_COMM, format!("the two groups overlap: rank {both} of the job is in both")));
     }
@@ -75,12 +75,12 @@ fn meet(group: &Group, peer: Handle, remote_leader: c_int, tag: c_int) -> Result
     agree::tell(context, there, tag, &mine)?;
     let theirs = agree::hear(context, there, tag)?;
     let mut reader = Reader(&theirs);
-    let base = reader.number()?;
-    let remote = reader.numbers()?;
+    let base = reader.context()?;
+    let remote = reader.group()?;
     // Both take numbers; those of the side whose first process is first in the job are used.
-    let base = if group.world_rank(0) < remote.first().copied() { offer } else { base };
+    let base = if group.world_rank(0) < remote.world_rank(0) { offer } else { base };
     let mut told = [1, base].map(u32::to_le_bytes).concat();
-    write_numbers(&mut told, remote.into_iter());
+    write_numbers(&mut told, remote.iter());
     Ok(told)
 }
 
@@ -103,7 +103,7 @@ pub fn intercomm_merge(comm: Handle, high: bool) -> Result<Handle> {
     };
     let (context, first, theirs) = agree::across(&parent, &[u8::from(high)], PAIR)?;
     let there = theirs.first().copied();
-    let there = there.ok_or_else(|| Error::new(MPI_ERR_INTERN, "the other side did not say whether it is high"))?;
+    let there = there.ok_or_else(agree::not_alike)?;
     let low = if (there != 0) == high { first } else { !high };
     let local = &parent.core.group;
     let ranks =

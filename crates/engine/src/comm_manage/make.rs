@@ -51,7 +51,7 @@ fn create_inter(parent: &Parent, group: &Group) -> Result<Handle> {
     let mut mine = Vec::new();
     write_numbers(&mut mine, group.iter());
     let (base, first, theirs) = agree::across(parent, &mine, TRIPLE)?;
-    let remote = Group::from_ranks(Reader(&theirs).numbers()?);
+    let remote = Reader(&theirs).group()?;
     Ok(parent.inter(Inter::new(base, first), Arc::new(group.clone()), Arc::new(remote)))
 }
 

@@ -35,9 +35,7 @@ use crate::info::{self, Info};
 use crate::topo::Topology;
 use crate::{Engine, Error, Result, naming, with};
 use mpi_abi::Comm as Handle;
-use mpi_abi::consts::{
-    MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_CONGRUENT, MPI_ERR_COMM, MPI_IDENT, MPI_SIMILAR, MPI_UNEQUAL,
-};
+use mpi_abi::consts::{MPI_COMM_NULL, MPI_CONGRUENT, MPI_ERR_COMM, MPI_IDENT, MPI_SIMILAR, MPI_UNEQUAL};
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -176,12 +174,14 @@ fn world_rank(group: &Group, rank: u32) -> Result<u32> {
 
 /// Refuses to free what the standard keeps (the predefined communicators) and what is none.
 pub fn check_free(handle: Handle) -> Result<()> {
-    with(|e| e.comm(handle).map(|_| ()))?;
-    let name = match handle {
-        MPI_COMM_WORLD => "MPI_COMM_WORLD",
-        MPI_COMM_SELF => "MPI_COMM_SELF",
-        _ => return Ok(()),
-    };
+    // By their entries in the table, whose own handles nobody was given, but which can be guessed.
+    let name = with(|e| {
+        e.comm(handle)?;
+        let raw = e.comm_raw(handle);
+        let named = [(e.world_comm, "MPI_COMM_WORLD"), (e.self_comm, "MPI_COMM_SELF")];
+        Ok(named.into_iter().find(|(own, _)| *own == raw).map(|(_, name)| name))
+    })?;
+    let Some(name) = name else { return Ok(()) };
     Err(Error::new(MPI_ERR_COMM, format!("{name} is predefined and cannot be freed")))
 }
 

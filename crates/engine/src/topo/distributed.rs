@@ -5,7 +5,7 @@ use crate::comm::{CommCore, bad_rank};
 use crate::comm_manage::agree::{self, PAIR, Reader};
 use crate::{Error, Result, coll};
 use mpi_abi::Comm as Handle;
-use mpi_abi::consts::{MPI_ERR_ARG, MPI_ERR_INTERN};
+use mpi_abi::consts::MPI_ERR_ARG;
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -172,9 +172,8 @@ fn sort(all: &[Vec<u8>]) -> Result<Sorted> {
         while !reader.0.is_empty() {
             let edge = [reader.number()?, reader.number()?, reader.number()?];
             let place = u32::try_from(sorted.edges.len()).unwrap_or(u32::MAX);
-            let broken = || Error::new(MPI_ERR_INTERN, format!("rank {rank} sent an edge of no process"));
-            sorted.outgoing.get_mut(edge[0] as usize).ok_or_else(broken)?.push(place);
-            sorted.incoming.get_mut(edge[1] as usize).ok_or_else(broken)?.push(place);
+            sorted.outgoing.get_mut(edge[0] as usize).ok_or_else(agree::not_alike)?.push(place);
+            sorted.incoming.get_mut(edge[1] as usize).ok_or_else(agree::not_alike)?.push(place);
             sorted.edges.push(edge);
         }
     }
@@ -254,6 +253,6 @@ mod tests {
         assert!(error(given(&[0], &[1], &[-1], None)).contains("destinations[0]"));
         assert!(error(given(&[0], &[1], &[1], Some(&[-1]))).contains("weights[0] is -1"));
         let bytes = given(&[5], &[1], &[0], None).to_bytes();
-        assert_eq!(sort(&[bytes]).map(|_| ()).map_err(|e| e.class), Err(MPI_ERR_INTERN));
+        assert_eq!(sort(&[bytes]).map(|_| ()).map_err(|e| e.class), Err(mpi_abi::consts::MPI_ERR_OTHER));
     }
 }
