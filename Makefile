@@ -15,6 +15,7 @@ help:
 	@echo "make test-mpi4py    mpi4py's own tests against this mpi4py (MPI4PY='p2p_buf comm --ranks 2': files and options)"
 	@echo "make test-original  the same tests: the original mpi4py over our library"
 	@echo "make check          what CI checks of the Rust sources (cargo xtask check)"
+	@echo "make fuzz           arbitrary arguments and random datatypes for longer (SECONDS=600)"
 	@echo "make bench          measure beside MPICH, Open MPI and Intel MPI (BENCH='--rows pp/*': options)"
 	@echo "make bench-quick    the same in two minutes"
 	@echo "make install        build and install into .venv"
@@ -36,6 +37,14 @@ test-original: install
 check:
 	cargo xtask check
 
+# SECONDS of arbitrary arguments, with seeds of their own each time; then random datatypes.
+SECONDS ?= 600
+
+fuzz: install
+	$(PYTHON) tests/fuzz/run.py --seed $$(date +%s) --seconds $(SECONDS)
+	PROPTEST_CASES=50000 cargo test --profile fast --package oxmpi-engine --lib reference
+	$(PYTHON) tests/valgrind.py --cases 5000
+
 bench: install
 	$(PYTHON) bench/run.py $(BENCH)
 
@@ -53,4 +62,4 @@ clean:
 	cargo clean
 	rm -rf .venv .venv-peers .venv-original build dist examples/out .mypy_cache .ruff_cache
 
-.PHONY: help demo test test-mpi4py test-original check bench bench-quick install python clean
+.PHONY: help demo test test-mpi4py test-original check fuzz bench bench-quick install python clean

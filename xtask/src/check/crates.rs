@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("crates/shim", &["mpi-abi", "oxmpi-engine", "oxmpi-shm"]),
     ("crates/mpi4py", &["mpi-abi"]),
     ("crates/mpiexec", &["oxmpi-shm"]),
+    ("tests/fuzz", &[]),
     ("xtask", &[]),
 ];
 
