@@ -51,7 +51,7 @@ pub(crate) const EAGER_PARTS: u8 = 9;
 /// A part of the message that began last. Words: piece, position.
 pub(crate) const EAGER_PART: u8 = 10;
 /// The bytes of an offer lie elsewhere now. Words: sender's request, address.
-pub(crate) const MOVED: u8 = 17;
+pub(crate) const MOVED: u8 = 18;
 /// A whole message in the near bytes. Words: offset, length, position.
 pub(crate) const EAGER_NEAR: u8 = 11;
 

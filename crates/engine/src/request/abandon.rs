@@ -19,7 +19,8 @@ pub(crate) fn abandon(raw: usize) {
 }
 
 impl Engine {
-    fn abandon_request(&mut self, raw: usize) {
+    /// The same, where nobody else writes into the buffer.
+    pub(crate) fn abandon_request(&mut self, raw: usize) {
         // The one for all sends that are over belongs to everybody.
         if raw == self.sent {
             return;
