@@ -73,6 +73,39 @@ class Unsafe(SyncCase):
             lines[2], "  rank 1 Wait for a send to rank 0, tag 6, of 10 bytes on pair at x.py:8 waits for its receive"
         )
 
+    def test_irecv_of_something_else(self) -> None:
+        """Such receives are served by the package, which has to look at several things while it waits."""
+        ended = self.sync(
+            """
+            from mpi4py import MPI
+            comm = MPI.COMM_WORLD
+            other = 1 - comm.rank
+            first, second = comm.irecv(source=other, tag=1), comm.irecv(source=other, tag=2)
+            if comm.rank == 0:
+                comm.send(None, other, tag=5)
+            else:
+                second.wait()
+            """
+        )
+        self.assertEqual(ended.status, 1, ended.text)
+        self.assertRegex(
+            ended.err.split("\n")[1],
+            r"rank 0 Wait for a send to rank 1, tag 5, of \d+ bytes on MPI_COMM_WORLD at x.py:6 waits for its receive",
+        )
+        self.assertIn("rank 1 Recv(source=0, tag=2) on MPI_COMM_WORLD at x.py:8 waits for a message", ended.err)
+
+    def test_waitany_of_irecvs(self) -> None:
+        ended = self.sync(
+            """
+            from mpi4py import MPI
+            comm = MPI.COMM_WORLD
+            requests = [comm.irecv(source=1 - comm.rank, tag=tag) for tag in (1, 2)]
+            MPI.Request.waitany(requests)
+            """
+        )
+        self.assertEqual(ended.status, 1, ended.text)
+        self.assertIn("  ranks 0,1 Waitany at x.py:4 waits\n", ended.err)
+
     def test_a_ring_in_which_all_send_first(self) -> None:
         ended = self.sync(
             """

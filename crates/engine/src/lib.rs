@@ -19,6 +19,7 @@ pub mod group;
 pub mod handle;
 pub mod info;
 pub mod naming;
+pub mod news;
 pub mod objects;
 pub mod op;
 pub mod p2p;

@@ -56,9 +56,9 @@ impl Waiting {
         Self { call, peer, tag, context, next: peer, raw: 0 }
     }
 
-    /// A wait of `call` for anybody.
+    /// A wait of `call` for anybody, on no communicator in particular.
     pub const fn anybody(call: Call) -> Self {
-        Self { call, peer: -1, tag: MPI_ANY_TAG, context: 0, next: -1, raw: 0 }
+        Self { call, peer: -1, tag: MPI_ANY_TAG, context: u32::MAX, next: -1, raw: 0 }
     }
 
     /// The same, of the request `raw`.

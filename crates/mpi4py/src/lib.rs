@@ -29,6 +29,7 @@ mod init;
 mod memory;
 mod message;
 mod message_objects;
+mod news;
 mod op;
 mod pickle;
 mod request;

@@ -9,7 +9,7 @@ use engine::p2p::probe::{Found, receive_or_probe};
 use engine::progress::{WaitHooks, set_hooks};
 use engine::site::{self, SiteHooks};
 use mpi_abi::consts::{MPI_ERR_ARG, MPI_MESSAGE_NULL};
-use mpi_abi::{Comm, Count, Message, Status};
+use mpi_abi::{Comm, Count, Message, Request, Status};
 use std::ffi::{c_int, c_void};
 
 /// Tells a language layer about waits: see `WaitHooks`. 0 = accepted, 1 = unknown version or null.
@@ -52,6 +52,28 @@ unsafe extern "C" fn OXMPI_Set_site_hooks(hooks: *const SiteHooks) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn OXMPI_Set_uncaught() {
     engine::world::set_uncaught();
+}
+
+/// Takes what has arrived; a number that is another one whenever something was sent, received or completed.
+#[unsafe(no_mangle)]
+extern "C" fn OXMPI_News() -> Count {
+    guard::value(0, || engine::news::now().cast_signed())
+}
+
+/// Waits until the number of `OXMPI_News` is another one than `seen`, at most for two seconds. For reports: for the
+/// sake of `request`, or if that is MPI_REQUEST_NULL, of a message from `source` with `tag` on `comm`; if the
+/// source is MPI_PROC_NULL, of one of several things.
+#[unsafe(no_mangle)]
+extern "C" fn OXMPI_Await_news(seen: Count, request: Request, source: c_int, tag: c_int, comm: Comm) -> c_int {
+    guard::call("OXMPI_Await_news", Object::Comm(comm), || {
+        engine::news::wait(seen.cast_unsigned(), request.0, source, tag, comm)
+    })
+}
+
+/// Something has happened that threads in `OXMPI_Await_news` wait for and only the caller knows of.
+#[unsafe(no_mangle)]
+extern "C" fn OXMPI_Make_news() {
+    guard::value((), engine::news::happened);
 }
 
 /// Receives the next message that matches into `buf` if it has at most `room` bytes and all of them are

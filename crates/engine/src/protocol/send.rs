@@ -158,9 +158,7 @@ impl Engine {
         if peer == self.me {
             self.send_to_self(raw);
             // Another thread of ours may sleep in a wait for just this.
-            if self.sleepers.any() {
-                self.wake_own_threads();
-            }
+            self.something_happened();
             return;
         }
         let waits = self.transport.as_ref().is_some_and(|t| !t.peers[peer as usize].backlog.is_empty());

@@ -107,7 +107,7 @@ impl Engine {
         )
     }
 
-    fn waiting_for(&self, raw: usize, call: Call) -> Waiting {
+    pub(crate) fn waiting_for(&self, raw: usize, call: Call) -> Waiting {
         match self.requests.get(raw).map(|r| &r.role) {
             Some(Role::Send(s)) => Waiting::message(call, s.peer.cast_signed(), s.tag, s.context),
             Some(Role::Recv(r)) => Waiting::message(call, r.source, r.tag, r.context),

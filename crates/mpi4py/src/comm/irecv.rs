@@ -10,6 +10,7 @@
 
 use super::objects::{origin, size_of};
 use crate::call::{mpi, mpi_wait};
+use crate::news::{self, For, Looks};
 use crate::pickle::{Block, Encoded};
 use crate::request::{Owner, Pending, Request};
 use mpi_abi as abi;
@@ -18,7 +19,6 @@ use mpi_abi::consts::{
     MPI_REQUEST_NULL, MPI_STATUS_IGNORE,
 };
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -119,6 +119,7 @@ impl Entry {
             drop(state);
             entries().retain(|other| !std::ptr::eq(Arc::as_ptr(other), self));
             WAITING.fetch_sub(1, Ordering::Relaxed);
+            news::make();
         }
     }
 }
@@ -252,14 +253,17 @@ pub(crate) fn serve(py: Python<'_>) -> PyResult<()> {
     }
     if found {
         entries().retain(|entry| entry.is_waiting());
+        // Another thread may wait for one of them.
+        news::make();
     }
     Ok(())
 }
 
 /// Waits until an entry has a message.
 pub(crate) fn wait_for(py: Python<'_>, entry: &Entry) -> PyResult<()> {
-    let mut round = 0;
+    let mut looks = Looks::default();
     loop {
+        looks.look();
         serve(py)?;
         if !entry.is_waiting() {
             return Ok(());
@@ -278,7 +282,7 @@ pub(crate) fn wait_for(py: Python<'_>, entry: &Entry) -> PyResult<()> {
             entries().retain(|entry| entry.is_waiting());
             return Ok(());
         }
-        pause(py, &mut round)?;
+        looks.wait(py, For::Message(entry.comm, entry.source, entry.tag))?;
     }
 }
 
@@ -289,14 +293,15 @@ pub(crate) fn probe_and_serve(
     source: c_int,
     tag: c_int,
 ) -> PyResult<(abi::Message, abi::Status)> {
-    let mut round = 0;
+    let mut looks = Looks::default();
     loop {
+        looks.look();
         serve(py)?;
         let earlier = entries().clone();
         if let Some(found) = look(py, comm, source, tag, &earlier)? {
             return Ok(found);
         }
-        pause(py, &mut round)?;
+        looks.wait(py, For::Message(comm, source, tag))?;
     }
 }
 
@@ -331,9 +336,10 @@ pub(crate) fn start_matched(py: Python<'_>, message: abi::Message, probed: &abi:
 
 /// Waits for a send; receives may have to be matched before it ends.
 pub(crate) fn wait_and_serve(py: Python<'_>, mut request: abi::Request, message: Encoded) -> PyResult<()> {
-    let (mut round, mut flag) = (0, 0);
+    let (mut looks, mut flag) = (Looks::default(), 0);
     let pointer = &raw mut request;
     let done = loop {
+        looks.look();
         if !any() {
             break mpi_wait!(py, MPI_Wait(pointer, MPI_STATUS_IGNORE));
         }
@@ -341,7 +347,7 @@ pub(crate) fn wait_and_serve(py: Python<'_>, mut request: abi::Request, message:
         if done.is_err() || flag != 0 {
             break done;
         }
-        if let Err(error) = pause(py, &mut round) {
+        if let Err(error) = looks.wait(py, For::Request(request)) {
             break Err(error);
         }
     };
@@ -350,23 +356,4 @@ pub(crate) fn wait_and_serve(py: Python<'_>, mut request: abi::Request, message:
         std::mem::forget(message);
     }
     done
-}
-
-/// Lets other threads and processes run between two looks.
-pub(crate) fn pause(py: Python<'_>, round: &mut u32) -> PyResult<()> {
-    *round = round.saturating_add(1);
-    // SAFETY: the interpreter is held; it is taken back before anything else happens.
-    unsafe {
-        let state = ffi::PyEval_SaveThread();
-        if *round < 256 {
-            libc::sched_yield();
-        } else {
-            libc::usleep((*round - 255).min(1000));
-        }
-        ffi::PyEval_RestoreThread(state);
-    }
-    if round.is_multiple_of(64) {
-        py.check_signals()?;
-    }
-    Ok(())
 }

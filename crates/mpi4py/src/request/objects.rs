@@ -9,6 +9,7 @@ use super::{Owner, Request};
 use crate::call::{mpi, mpi_wait};
 use crate::comm::irecv::{self, Entry};
 use crate::handle::Handle;
+use crate::news::{For, Looks};
 use crate::status::Status;
 use mpi_abi as abi;
 use mpi_abi::consts::{MPI_REQUEST_NULL, MPI_STATUS_IGNORE, MPI_UNDEFINED};
@@ -61,14 +62,15 @@ pub(super) fn settle(py: Python<'_>, request: &Request) -> PyResult<()> {
 /// While other receives have no message, the end of an operation is not waited for in MPI: the other
 /// side may be waiting for one of them to be matched.
 fn serve_until_over(py: Python<'_>, raw: abi::Request) -> PyResult<()> {
-    let (mut flag, mut round) = (0, 0);
+    let (mut flag, mut looks) = (0, Looks::default());
     while irecv::any() {
+        looks.look();
         irecv::serve(py)?;
         mpi!(py, MPI_Request_get_status(raw, &raw mut flag, MPI_STATUS_IGNORE))?;
         if flag != 0 {
             break;
         }
-        irecv::pause(py, &mut round)?;
+        looks.wait(py, For::Request(raw))?;
     }
     Ok(())
 }
@@ -264,8 +266,9 @@ fn test_any(py: Python<'_>, requests: List<'_, '_>, out: Option<&Bound<'_, Statu
 
 /// `Waitsome` and `Testsome`.
 fn some(py: Python<'_>, requests: List<'_, '_>, out: Option<List<'_, '_>>, wait: bool) -> PyResult<Some_> {
-    let mut round = 0;
+    let mut looks = Looks::default();
     loop {
+        looks.look();
         let mut many = Many::new(py, requests)?;
         if let Some((index, status, result)) = many.one_over(py) {
             store_all(out, vec![status])?;
@@ -288,7 +291,7 @@ fn some(py: Python<'_>, requests: List<'_, '_>, out: Option<List<'_, '_>>, wait:
         }
         let found = if found == MPI_UNDEFINED { 0 } else { usize::try_from(found)? };
         if found == 0 && wait {
-            irecv::pause(py, &mut round)?;
+            looks.wait(py, For::Any)?;
             continue;
         }
         let mut objects = Vec::with_capacity(found);
@@ -376,8 +379,9 @@ impl Request {
         requests: List<'_, '_>,
         status: Option<&Bound<'_, Status>>,
     ) -> PyResult<(c_int, Py<PyAny>)> {
-        let (py, mut round) = (cls.py(), 0);
+        let (py, mut looks) = (cls.py(), Looks::default());
         loop {
+            looks.look();
             let mut many = Many::new(py, requests)?;
             if !irecv::any() && many.set.raws.iter().any(|&raw| raw != MPI_REQUEST_NULL) {
                 let (mut index, mut found) = (MPI_UNDEFINED, abi::Status::empty());
@@ -397,7 +401,7 @@ impl Request {
             if let Some((index, _, object)) = test_any(py, requests, status)? {
                 return Ok((index, object));
             }
-            irecv::pause(py, &mut round)?;
+            looks.wait(py, For::Any)?;
         }
     }
 
