@@ -360,7 +360,11 @@ impl Engine {
         comm: Comm,
     ) -> Result<usize> {
         let comm = self.comm_raw(comm);
-        let room = self.take_room(comm, payload.len())?;
+        let room = match self.take_room(comm, payload.len()) {
+            // What lies in the buffer may have left it without our having looked.
+            Err(_) if self.progress() => self.take_room(comm, payload.len())?,
+            outcome => outcome?,
+        };
         let state = SendState {
             peer: route.peer.cast_unsigned(),
             context: route.context,

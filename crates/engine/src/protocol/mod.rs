@@ -8,6 +8,7 @@
 //! | `parts` | messages of middle size in parts, without an offer |
 //! | `noted` | messages that carry what `mpiexec --check` compares |
 //! | `pace` | how to write into a ring, by where the receiver runs |
+//! | `room` | which data ring a peer has |
 //! | `partitioned` | messages in partitions |
 //! | `cancel` | taking sends back |
 //! | `copying` | single copy through the kernel, and when it pays |
@@ -19,13 +20,14 @@ mod pace;
 pub(crate) mod partitioned;
 pub(crate) mod parts;
 mod receive;
+mod room;
 mod send;
 
 use crate::Engine;
 use crate::{Error, Result};
 use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_NO_MEM};
 use shm::Segment;
-use shm::ring::{self, DataRing, Inbox, LARGE_RINGS, MEDIUM, MEDIUM_RINGS, Receiver, SMALL, Sender, WORDS};
+use shm::ring::{self, DataRing, Inbox, Receiver, Sender, WORDS};
 use std::collections::VecDeque;
 
 /// A whole message in the cell. Inline bytes; if they leave the last word free, there: position.
@@ -107,6 +109,8 @@ pub(crate) enum Outgoing {
 pub(crate) struct Peer {
     out: Option<Sender>,
     data: Option<DataRing>,
+    /// Bytes that went through data rings which are gone, for the next one.
+    data_position: u64,
     /// Waits for room.
     backlog: VecDeque<Outgoing>,
     /// Accepted sends that are being streamed, in order.
@@ -133,7 +137,8 @@ pub(crate) struct Transport {
     peers: Vec<Peer>,
     /// Peers with a backlog or streams.
     busy: Vec<u32>,
-    data_rings: usize,
+    /// Who has which data ring.
+    rings: room::Rings,
     /// Whether the kernel lets us copy from and to other ranks: unknown until the first try.
     pub(crate) single_copy: Option<bool>,
 }
@@ -148,7 +153,7 @@ impl Transport {
             incoming: Vec::new(),
             peers: (0..segment.ranks()).map(|_| Peer::default()).collect(),
             busy: Vec::new(),
-            data_rings: 0,
+            rings: room::Rings::default(),
             single_copy: None,
         }
     }
@@ -179,23 +184,6 @@ impl Transport {
         let sender = ring::open(self.segment, self.me, peer)
             .map_err(|e| Error::new(MPI_ERR_NO_MEM, format!("opening a ring to rank {peer}: {e}")))?;
         self.peers[peer as usize].out = Some(sender);
-        Ok(())
-    }
-
-    /// The data ring to `peer`, made at first need.
-    #[cold]
-    fn open_data(&mut self, peer: u32) -> Result<()> {
-        let size = match self.data_rings {
-            0..LARGE_RINGS => ring::large(),
-            LARGE_RINGS..MEDIUM_RINGS => MEDIUM,
-            _ => SMALL,
-        };
-        let Some(out) = &self.peers[peer as usize].out else { return Ok(()) };
-        let ring = DataRing::new(self.segment, out, size)
-            .or_else(|_| DataRing::new(self.segment, out, SMALL))
-            .map_err(|e| Error::new(MPI_ERR_NO_MEM, format!("making room for messages to rank {peer}: {e}")))?;
-        self.data_rings += 1;
-        self.peers[peer as usize].data = Some(ring);
         Ok(())
     }
 

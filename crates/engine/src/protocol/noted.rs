@@ -26,9 +26,8 @@ impl Transport {
         let segment = self.segment;
         let total = payload.len();
         self.open(peer)?;
-        if self.peers[peer as usize].data.is_none() {
-            self.open_data(peer)?;
-        }
+        // As without a note: a message of up to middle size should find a ring in which it can go at once.
+        self.need_data(peer, if total < super::AT_ONCE_BELOW { note.len() + total } else { 0 })?;
         let state = &mut self.peers[peer as usize];
         let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return Ok(None) };
         // As without a note: whole if it is small, or of middle size and there is room. A piece may have to skip

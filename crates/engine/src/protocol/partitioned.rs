@@ -203,8 +203,8 @@ impl Engine {
                 }
                 return Ok((moved, true));
             };
-            if bytes > 0 && transport.peers[peer as usize].data.is_none() {
-                transport.open_data(peer)?;
+            if bytes > 0 {
+                transport.need_data(peer, 0)?;
             }
             let state = &mut transport.peers[peer as usize];
             let Some(out) = state.out.as_mut() else { return Ok((moved, false)) };

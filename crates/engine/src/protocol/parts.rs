@@ -57,9 +57,8 @@ impl Transport {
     pub(super) fn try_parts(&mut self, peer: u32, context: u32, tag: c_int, payload: &Payload) -> Result<bool> {
         let segment = self.segment;
         let len = payload.len();
-        if self.open(peer)?.data.is_none() {
-            self.open_data(peer)?;
-        }
+        self.open(peer)?;
+        self.need_data(peer, len)?;
         let state = &mut self.peers[peer as usize];
         let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return Ok(false) };
         let most = if payload.run().is_some() {

@@ -64,9 +64,7 @@ impl Transport {
             if len >= TYPED_PARTS_MIN && payload.run().is_none() && self.try_parts(peer, context, tag, payload)? {
                 return Ok(true);
             }
-            if self.peers[peer as usize].data.is_none() {
-                self.open_data(peer)?;
-            }
+            self.need_data(peer, len)?;
             let state = &mut self.peers[peer as usize];
             let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return Ok(false) };
             // The cell first: a piece that was taken can not be given back.
@@ -102,8 +100,8 @@ impl Transport {
         let segment = self.segment;
         let total = payload.len();
         self.open(peer)?;
-        if self.peers[peer as usize].data.is_none() && total > 0 {
-            self.open_data(peer)?;
+        if total > 0 {
+            self.need_data(peer, 0)?;
         }
         let state = &mut self.peers[peer as usize];
         let whole = state.data.as_ref().is_none_or(|data| total <= EAGER_MAX.min(data.longest()));
@@ -187,6 +185,10 @@ impl Engine {
         let Some(transport) = self.transport.as_mut() else { return Ok(true) };
         let len = request.payload.len();
         let peer = send.peer;
+        if len > NEAR_MAX && len <= EAGER_MAX {
+            transport.open(peer)?;
+            transport.need_data(peer, len)?;
+        }
         // A small data ring has no room for the longest of these in one piece.
         let whole = transport.peers[peer as usize].data.as_ref().is_none_or(|data| len <= data.longest());
         if len <= EAGER_MAX && whole && !send.awaits_fin {
@@ -291,6 +293,13 @@ impl Engine {
         };
         let total = request.payload.len();
         if send.sent < total {
+            // The ring in which the message began may be gone.
+            if let Err(error) = transport.need_data(peer, 0) {
+                transport.peers[peer as usize].streams.pop_front();
+                self.fail_request(raw, error);
+                return true;
+            }
+            let state = &mut transport.peers[peer as usize];
             let (Some(out), Some(data)) = (state.out.as_mut(), state.data.as_mut()) else { return false };
             if out.slot().is_none() {
                 return false;
@@ -316,7 +325,7 @@ impl Engine {
             send.sent += len;
         }
         if send.sent == total {
-            state.streams.pop_front();
+            transport.peers[peer as usize].streams.pop_front();
             self.complete_request(raw);
         }
         true

@@ -3,6 +3,7 @@
 //! - `advance` stores or `slot` loads the head with `Relaxed`, where the next writer of a cell's bytes
 //!   is not ordered after their reader (`a_cells_bytes_are_not_overwritten_while_they_are_read`),
 //! - `give_back` or `data_head` do the same with the data ring, or `take` gives room that is in use,
+//! - a data ring is given back before `is_read` says so,
 //! - `near` begins anew before the consumer is done with what is there, or the producer hears of it in a cell
 //!   that it read with `Relaxed`,
 //! - `open` publishes the ring's place and the contact with `Relaxed` (either one alone orders the
@@ -97,7 +98,7 @@ fn pieces_of_the_data_ring_are_whole_and_never_overlap() {
         let shared = Shared::new(2);
         let bytes = Bytes::new(4);
         let (mut sender, mut receiver) = pair(&shared);
-        let mut ring = DataRing::new(shared.segment(), &sender, 256).expect("ring");
+        let mut ring = DataRing::new(shared.segment(), &sender, 256, 0).expect("ring");
         let start = ring.take(&sender, 0).expect("an empty ring").offset;
         let lines = move |piece: Piece| {
             let first = (piece.offset - start) / 64;
@@ -125,6 +126,46 @@ fn pieces_of_the_data_ring_are_whole_and_never_overlap() {
             };
             let piece = Piece { offset: cell.word(0) as usize, len: cell.word(1) as usize, end: cell.word(2) };
             assert!(lines(piece).all(|line| bytes.read(line) == count));
+            receiver.give_back(piece);
+            receiver.advance();
+        }
+        producer.join().expect("thread");
+    });
+}
+
+/// The memory of a data ring that was replaced goes back when nobody reads it any more.
+#[test]
+fn a_ring_that_was_replaced_is_not_given_back_while_it_is_read() {
+    check(2, || {
+        let shared = Shared::new(2);
+        let segment = shared.segment();
+        let (mut sender, mut receiver) = pair(&shared);
+        let producer = thread::spawn(move || {
+            let mut ring = DataRing::new(segment, &sender, 128, 0).expect("ring");
+            let mut old = None;
+            for _ in 0..2 {
+                let piece = ring.take(&sender, 64).expect("room");
+                send(&mut sender, &[piece.offset as u64, piece.len as u64, piece.end], spin_hint);
+                if old.is_none() {
+                    let larger = DataRing::new(segment, &sender, 256, ring.position()).expect("ring");
+                    old = Some(std::mem::replace(&mut ring, larger));
+                }
+            }
+            let old = old.expect("replaced");
+            while !old.is_read(&mut sender) {
+                spin_hint();
+            }
+            old.free(segment);
+        });
+        for _ in 0..2 {
+            let cell = loop {
+                if let Some(cell) = receiver.peek() {
+                    break cell;
+                }
+                spin_hint();
+            };
+            let piece = Piece { offset: cell.word(0) as usize, len: cell.word(1) as usize, end: cell.word(2) };
+            segment.use_piece(piece.offset);
             receiver.give_back(piece);
             receiver.advance();
         }

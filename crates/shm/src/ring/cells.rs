@@ -212,6 +212,11 @@ impl Sender {
         CELLS - self.position.wrapping_sub(self.head)
     }
 
+    /// Whether the consumer is known to be done with all cells, and so with the bytes that they name.
+    pub(crate) fn is_read(&mut self) -> bool {
+        self.room() == CELLS
+    }
+
     /// Tells the consumer that it may keep so many bytes of the data ring. Each time that it gives some back takes
     /// the line away from the producer, and needs a fence and a look at the producer's page.
     pub(crate) fn let_keep(&self, bytes: usize) {

@@ -154,7 +154,7 @@ mod tests {
     fn a_ring_that_began_anew_is_not_said_to_have_more_room_than_it_has() {
         let (segment, sender, mut receiver) = pair();
         const SIZE: usize = 64 << 10;
-        let mut ring = DataRing::new(segment, &sender, SIZE).expect("ring");
+        let mut ring = DataRing::new(segment, &sender, SIZE, 0).expect("ring");
         assert_eq!(ring.room(&sender), SIZE);
         let first = ring.take(&sender, SIZE / 2 - 64).expect("room");
         assert!(receiver.give_back(first));
@@ -168,9 +168,54 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_that_was_replaced_is_read_when_its_last_piece_is() {
+        let (segment, mut sender, mut receiver) = pair();
+        const SIZE: usize = 64 << 10;
+        let send = |ring: &mut DataRing, sender: &mut Sender, len: usize| {
+            let piece = ring.take(sender, len).expect("room");
+            sender.slot().expect("a free cell").publish();
+            piece
+        };
+        let mut old = DataRing::new(segment, &sender, SIZE, 0).expect("ring");
+        old.grow_after(SIZE as u64 / 2, SIZE);
+        let first = send(&mut old, &mut sender, SIZE / 4);
+        assert!(!old.is_outgrown(SIZE) && old.is_outgrown(SIZE + 1) && !old.is_read(&mut sender));
+        let second = send(&mut old, &mut sender, SIZE / 4);
+        assert!(old.is_outgrown(0));
+        let mut new = DataRing::new(segment, &sender, 4 * SIZE, old.position()).expect("ring");
+        // What is unread in the old ring takes no room in the new one.
+        assert_eq!(new.room(&sender), 4 * SIZE);
+        let third = send(&mut new, &mut sender, SIZE);
+        assert!(third.offset >= first.offset + SIZE || third.offset + SIZE <= first.offset);
+        assert!(third.end > second.end && !new.is_outgrown(usize::MAX));
+        assert_eq!(new.room(&sender), 3 * SIZE);
+        // The consumer may keep a quarter of the new ring now, and so more than there is in the old one.
+        assert!(!receiver.give_back(first) && !receiver.give_back(second));
+        assert!(!old.is_read(&mut sender));
+        assert!(receiver.give_back(third));
+        assert!(old.is_read(&mut sender) && new.is_read(&mut sender));
+        old.free(segment);
+        assert_eq!(new.take(&sender, SIZE).map(|piece| piece.end), Some(third.end + SIZE as u64));
+    }
+
+    #[test]
+    fn a_ring_is_read_when_the_consumer_is_heard_to_be_behind_its_cells() {
+        let (segment, mut sender, mut receiver) = pair();
+        let mut ring = DataRing::new(segment, &sender, 64 << 10, 0).expect("ring");
+        // So little that the consumer keeps it.
+        let piece = ring.take(&sender, 100).expect("room");
+        sender.slot().expect("a free cell").publish();
+        assert!(receiver.peek().is_some() && !receiver.give_back(piece));
+        receiver.advance();
+        assert!(!ring.is_read(&mut sender));
+        sender.hear(receiver.position());
+        assert!(ring.is_read(&mut sender));
+    }
+
+    #[test]
     fn data_pieces_never_overlap_what_is_not_given_back() {
         let (segment, sender, mut receiver) = pair();
-        let mut ring = DataRing::new(segment, &sender, 64 << 10).expect("ring");
+        let mut ring = DataRing::new(segment, &sender, 64 << 10, 0).expect("ring");
         let mut open: std::collections::VecDeque<super::super::Piece> = std::collections::VecDeque::new();
         for step in 0..5000usize {
             let len = step * 37 % ring.longest() + 1;
