@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 import tempfile
 import textwrap
@@ -413,6 +414,40 @@ class Left(CheckCase):
     def test_a_rank_that_leaves_without_finalize_does_not_hold_the_others_up(self) -> None:
         ended = self.check("import os\nif comm.rank == 0:\n    os._exit(0)\ncomm.Get_group()\n")
         self.assertEqual(ended.status, 0, ended.text)
+
+    def test_a_c_program_has_names_of_functions(self) -> None:
+        wrapper = Path(sys.executable).with_name("mpicc")
+        if not wrapper.exists() or shutil.which("cc") is None:
+            self.skipTest("there is no mpicc, or no C compiler")
+        code = """
+            #include <mpi.h>
+            int main(void)
+            {
+                MPI_Comm copy;
+                MPI_Request request;
+                int rank;
+                double number = 1;
+                MPI_Init(0, 0);
+                MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+                MPI_Comm_dup(MPI_COMM_WORLD, &copy);
+                MPI_Isend_c(&number, 1, MPI_DOUBLE, rank, 0, copy, &request);
+                return MPI_Finalize();
+            }
+            """
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "x.c").write_text(textwrap.dedent(code))
+            built = run([sys.executable, str(wrapper), "-o", f"{folder}/x", f"{folder}/x.c"])
+            self.assertEqual(built.status, 0, built.text)
+            ended = run([*mpiexec(), "--check", "-n", "2", f"{folder}/x"], limit=30)
+        self.says(
+            ended,
+            FREED,
+            "  [0,1] 1 communicator from MPI_Comm_dup",
+            "  [0,1] 1 request from MPI_Isend, never completed by Wait or Test",
+            RECEIVED,
+            "  [0] 1 message of 1 x MPI_DOUBLE from rank 0, tag 0, sent at MPI_Isend",
+            "  [1] 1 message of 1 x MPI_DOUBLE from rank 1, tag 0, sent at MPI_Isend",
+        )
 
     def test_without_our_mpiexec_the_rank_says_it_itself(self) -> None:
         code = "from mpi4py import MPI; MPI.COMM_WORLD.Get_group()"

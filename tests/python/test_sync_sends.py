@@ -212,6 +212,24 @@ class Threads(SyncCase):
         self.assertEqual(ended.err.count("it seems that no rank can go on"), 1, ended.text)
         self.assertIn("a suspicion, the job goes on: rank 0 has another thread", ended.err)
 
+    def test_an_alarm_may_end_the_wait(self) -> None:
+        ended = self.sync(
+            """
+            import signal
+            from mpi4py import MPI
+            def enough(number, frame):
+                raise TimeoutError
+            signal.signal(signal.SIGALRM, enough)
+            signal.alarm(3)
+            try:
+                MPI.COMM_WORLD.Recv(bytearray(1))
+            except TimeoutError:
+                print("fine")
+            """
+        )
+        self.ended_well(ended, "fine\nfine")
+        self.assertIn("ranks 0,1 may have other threads, or an alarm, which may still send", ended.err)
+
     def test_all_threads_wait(self) -> None:
         ended = self.sync(
             """

@@ -6,8 +6,9 @@ use crate::request::{Request, Role};
 use crate::status::{Call, Waiting};
 use crate::{Engine, lock, site};
 use mpi_abi::consts::MPI_THREAD_MULTIPLE;
+use shm::os::signals::alarm_is_set;
 use shm::sleep::Wait;
-use shm::waiting::{About, Story, What};
+use shm::waiting::{About, Story, UNKNOWN_THREADS, What};
 
 /// A wait, from its first sleep on.
 #[derive(Default)]
@@ -26,7 +27,12 @@ impl Sleeper {
         }
         let latest = lock().sleepers.latest();
         let several = lock().world.as_ref().is_some_and(|world| world.asked_level == MPI_THREAD_MULTIPLE);
-        let threads = if several { site::threads() } else { 1 };
+        let threads = match several {
+            // A signal handler may do anything, also call MPI.
+            _ if alarm_is_set() => UNKNOWN_THREADS,
+            true => site::threads(),
+            false => 1,
+        };
         let e = lock();
         // A thread that has come to wait since may have started another one before.
         if let Some(world) = e.world.as_ref().filter(|_| e.sleepers.latest() == latest) {

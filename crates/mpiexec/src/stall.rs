@@ -56,7 +56,7 @@ fn others(ranks: &[Stuck]) -> String {
     match (busy.as_slice(), one) {
         ([rank], Some(1)) => format!("rank {rank} has another thread, which may still send or receive"),
         ([rank], Some(more)) => format!("rank {rank} has {more} other threads, which may still send or receive"),
-        _ => format!("{} may have other threads, which may still send or receive", named(&busy)),
+        _ => format!("{} may have other threads, or an alarm, which may still send or receive", named(&busy)),
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
         ranks[0].others = None;
         assert!(
             report(&Stall { ranks }, &[])
-                .ends_with("ranks 0,1 may have other threads, which may still send or receive")
+                .ends_with("ranks 0,1 may have other threads, or an alarm, which may still send or receive")
         );
     }
 }

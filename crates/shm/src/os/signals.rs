@@ -1,5 +1,5 @@
-//! Signals as a descriptor to poll (signalfd), so that no handler runs in the middle of anything.
-//! Used by mpiexec.
+//! Signals as a descriptor to poll (signalfd), so that no handler runs in the middle of anything: used by
+//! mpiexec. And what a rank asks about its own.
 
 use crate::error::{Error, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -99,6 +99,16 @@ fn ignored(signal: i32) -> bool {
     // SAFETY: a live struct of the right type; nothing is changed.
     unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
     action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Whether an alarm of the process is set (`signal.alarm` of Python, alarm(2), setitimer(2)): a signal that
+/// comes by itself.
+pub fn alarm_is_set() -> bool {
+    // SAFETY: all-zero is a valid value of this plain C type.
+    let mut timer: libc::itimerval = unsafe { std::mem::zeroed() };
+    // SAFETY: a live struct of the right type.
+    let rc = unsafe { libc::getitimer(libc::ITIMER_REAL, &raw mut timer) };
+    rc == 0 && (timer.it_value.tv_sec, timer.it_value.tv_usec) != (0, 0)
 }
 
 /// The name and meaning of a signal: `SIGSEGV`, `segmentation fault`.
