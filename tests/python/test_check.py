@@ -178,7 +178,8 @@ class Types(CheckCase):
         )
         self.says(ended)
         self.assertRegex(
-            ended.out, r"^MPI_ERR_TYPE: rank 0 sent \d+ x MPI_BYTE \(x.py:3\), rank 1 receives 100 x MPI_DOUBLE"
+            ended.out,
+            r"^MPI_ERR_TYPE: rank 0 sent a pickled object \(\d+ bytes\) \(x.py:3\), rank 1 receives 100 x MPI_DOUBLE",
         )
 
     def test_ranks_and_name_are_those_of_the_communicator(self) -> None:
@@ -361,11 +362,11 @@ class Left(CheckCase):
             pair.Free()
             """
         )
-        err = re.sub(r"\d+ x MPI_BYTE from rank 0", "n x MPI_BYTE from rank 0", ended.err)
+        err = re.sub(r"object \(\d+ bytes\)", "object (n bytes)", ended.err)
         wanted = [
             RECEIVED,
             "  [0] 1 message of 1 x MPI_UNSIGNED_CHAR from rank 1, tag 6 on pair, sent at x.py:11",
-            "  [1] 2 messages of n x MPI_BYTE from rank 0, tag 5 on MPI_COMM_WORLD, sent at x.py:7",
+            "  [1] 2 messages of a pickled object (n bytes) from rank 0, tag 5 on MPI_COMM_WORLD, sent at x.py:7",
             "  [1] 1 message of 3 x MPI_INT from rank 0, tag 4 on MPI_COMM_WORLD, sent at x.py:4",
         ]
         self.assertEqual((ended.status, sorted(err.splitlines())), (0, sorted(wanted)), ended.text)

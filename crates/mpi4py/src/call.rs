@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Calls an MPI function that answers at once; the interpreter stays held.
 ///
@@ -73,6 +73,19 @@ pub(crate) fn recv_or_mprobe() -> Option<RecvOrMprobe> {
     let function = RECV_OR_MPROBE.load(Ordering::Relaxed);
     // SAFETY: null, or the symbol of this name, which has this type: the engine documents it.
     unsafe { std::mem::transmute::<*mut c_void, Option<RecvOrMprobe>>(function) }
+}
+
+/// The library's datatype for the bytes of objects, as a bit pattern; see `object_type`.
+static OBJECT_TYPE: AtomicUsize = AtomicUsize::new(0);
+
+/// The datatype of pickled objects between two processes: the engine's own, so that a receive of numbers which gets one
+/// can say so, else MPI_BYTE.
+#[inline]
+pub(crate) fn object_type() -> abi::Datatype {
+    match OBJECT_TYPE.load(Ordering::Relaxed) {
+        0 => abi::consts::MPI_BYTE,
+        raw => abi::Datatype::from_raw(raw),
+    }
 }
 
 /// Turns a return code into `Ok` or the exception to raise.
@@ -263,6 +276,12 @@ pub(crate) fn install_hooks() {
     // SAFETY: a symbol of this name has this type: the engine documents it; `HOOKS` is static.
     let set: extern "C" fn(*const WaitHooks) -> c_int = unsafe { std::mem::transmute(symbol) };
     HOOKED.store(set(&raw const HOOKS) == 0, Ordering::Relaxed);
+    let symbol = find(c"OXMPI_Object_type");
+    if !symbol.is_null() {
+        // SAFETY: as above.
+        let function: extern "C" fn() -> abi::Datatype = unsafe { std::mem::transmute(symbol) };
+        OBJECT_TYPE.store(function().raw(), Ordering::Relaxed);
+    }
     static SITE: SiteHooks = SiteHooks { version: 1, place, threads };
     let symbol = find(c"OXMPI_Set_site_hooks");
     if !symbol.is_null() {

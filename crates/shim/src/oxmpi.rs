@@ -6,10 +6,11 @@ use crate::status::put;
 use engine::Error;
 use engine::errhandler::Object;
 use engine::p2p::probe::{Found, receive_or_probe};
+use engine::p2p::unfit::OBJECT;
 use engine::progress::{WaitHooks, set_hooks};
 use engine::site::{self, SiteHooks};
 use mpi_abi::consts::{MPI_ERR_ARG, MPI_MESSAGE_NULL};
-use mpi_abi::{Comm, Count, Message, Request, Status};
+use mpi_abi::{Comm, Count, Datatype, Message, Request, Status};
 use std::ffi::{c_int, c_void};
 
 /// Tells a language layer about waits: see `WaitHooks`. 0 = accepted, 1 = unknown version or null.
@@ -74,6 +75,13 @@ extern "C" fn OXMPI_Await_news(seen: Count, request: Request, source: c_int, tag
 #[unsafe(no_mangle)]
 extern "C" fn OXMPI_Make_news() {
     guard::value((), engine::news::happened);
+}
+
+/// The datatype for the bytes of an object that only its language understands: as MPI_BYTE, and a receive of numbers
+/// that gets such a message says so. Committed, never freed.
+#[unsafe(no_mangle)]
+extern "C" fn OXMPI_Object_type() -> Datatype {
+    OBJECT
 }
 
 /// Receives the next message that matches into `buf` if it has at most `room` bytes and all of them are

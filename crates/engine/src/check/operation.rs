@@ -38,6 +38,9 @@ impl Operation {
 
     /// `10 x MPI_DOUBLE`.
     fn describe(&self) -> String {
+        if self.kind.is_of_objects() {
+            return format!("a pickled object ({} bytes)", self.kind.size().saturating_mul(self.count));
+        }
         format!("{} x {}", self.count, self.kind.describe())
     }
 

@@ -13,7 +13,7 @@ use crate::progress::wait_for;
 use crate::request::{RecvState, Request, Role, abandon, wait};
 use crate::status::{Call, Waiting};
 use crate::{Engine, Error, Result, coll, lock, with};
-use mpi_abi::consts::{MPI_ANY_TAG, MPI_COMM_WORLD, MPI_ERR_INTERN, MPI_ERR_LASTCODE, MPI_ERR_OTHER};
+use mpi_abi::consts::{MPI_ANY_TAG, MPI_BYTE, MPI_COMM_WORLD, MPI_ERR_INTERN, MPI_ERR_LASTCODE, MPI_ERR_OTHER};
 use shm::Segment;
 use shm::sync::Ordering;
 use std::ffi::c_int;
@@ -163,7 +163,7 @@ pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
     // The bytes are ours, and nobody writes to them once the request is complete or abandoned.
     let payload = Payload::Run { base: bytes.as_mut_ptr(), len };
     let raw = with(|e| {
-        let state = RecvState { source: peer, context, tag, matched: false, total: 0, arrived: 0, shared: false };
+        let state = RecvState::new(peer, context, tag, MPI_BYTE);
         let comm = e.world_comm;
         let raw = e.requests.insert(Request::active(Role::Recv(state), payload, comm));
         e.deliver_unexpected(raw, message);

@@ -2,6 +2,7 @@
 //! external32 (MPI-5.0 sections 3.2.2, 14.5.2 and 20.3). Pairs for MINLOC and MAXLOC are in
 //! `pairs`. All optional Fortran types are there: what a compiler may lack, our kernels do not.
 
+use crate::p2p::unfit::{OBJECT, OBJECT_NAME};
 use mpi_abi::Datatype;
 use mpi_abi::consts;
 use std::ffi::c_int;
@@ -150,14 +151,15 @@ impl Basic {
 
 macro_rules! basics {
     ($($group:ident: $($name:ident $repr:ident $external:literal),+;)+) => {
-        /// All of them.
+        /// All of them, and that of objects.
         pub static BASICS: &[Basic] = &[$($(Basic {
             handle: consts::$name,
             name: stringify!($name),
             repr: Repr::$repr,
             group: Group::$group,
             external: $external,
-        },)+)+];
+        },)+)+
+        Basic { handle: OBJECT, name: OBJECT_NAME, repr: Repr::Bytes1, group: Group::Byte, external: 1 }];
     };
 }
 

@@ -98,6 +98,17 @@ impl TypeTable {
         }
     }
 
+    /// Whether the type is made of the bytes of objects.
+    #[inline]
+    pub(crate) fn is_of_objects(&self, datatype: Datatype) -> bool {
+        self.get(datatype).is_ok_and(|kind| kind.is_of_objects())
+    }
+
+    /// Whether the type is of anything else than single bytes; what is not known is not.
+    pub(crate) fn is_of_numbers(&self, datatype: Datatype) -> bool {
+        self.get(datatype).is_ok_and(|kind| kind.uniform_basic().is_none_or(|basic| basic.size() > 1))
+    }
+
     /// Whether the handle is that of a type that can move data.
     #[inline]
     pub fn require_committed(&self, datatype: Datatype) -> Result<()> {

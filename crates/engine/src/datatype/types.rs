@@ -6,6 +6,7 @@ use super::basic::Basic;
 use super::plan::Plan;
 use super::signature::Signature;
 use crate::error::{Error, Result};
+use crate::p2p::unfit::OBJECT;
 use mpi_abi::Datatype;
 use mpi_abi::consts::{self, MPI_ERR_VALUE_TOO_LARGE};
 use std::ffi::c_int;
@@ -287,6 +288,16 @@ impl Type {
                 used.all(|(t, _)| t.uniform_basic().is_some_and(|b| b.repr == first.repr)).then_some(first)
             }
             _ => self.call.only_child()?.uniform_basic(),
+        }
+    }
+
+    /// Whether it is that of the bytes of objects, or pieces of it.
+    #[inline]
+    pub(crate) fn is_of_objects(&self) -> bool {
+        match &self.call {
+            Call::Basic(basic) => basic.handle == OBJECT,
+            Call::Hindexed { of, .. } => of.predefined_handle() == Some(OBJECT),
+            _ => false,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Unexpected {
     pub from: u32,
     /// Its tag.
     pub tag: c_int,
+    /// It is an object (`unfit`).
+    pub object: bool,
     /// Its bytes, or where they are.
     pub body: Body,
 }
@@ -288,7 +290,7 @@ mod tests {
     use mpi_abi::consts::MPI_ANY_TAG;
 
     fn message(from: u32, tag: c_int) -> Unexpected {
-        Unexpected { from, tag, body: Body::Small([0; shm::ring::WORDS], 0) }
+        Unexpected { from, tag, object: false, body: Body::Small([0; shm::ring::WORDS], 0) }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod probe;
 mod queue;
 pub mod recv;
 pub mod send;
+pub mod unfit;
 
 use crate::comm::bad_rank;
 use crate::{Engine, Error, Result};

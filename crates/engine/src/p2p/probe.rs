@@ -1,6 +1,7 @@
 //! Probe and matched probe (MPI-5.0 section 3.8).
 
 use super::matching::{Body, Unexpected};
+use super::unfit::OBJECT;
 use crate::check::About;
 use crate::copy::copy;
 use crate::payload::Payload;
@@ -94,7 +95,7 @@ pub unsafe fn receive_or_probe(buffer: *mut u8, room: usize, source: c_int, tag:
     if let Ok(from) = u32::try_from(route.peer) {
         let looks = e.direct_looks(from);
         let mut payload = Payload::Run { base: buffer, len: room };
-        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, true) {
+        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, OBJECT) {
             return outcome.map(Found::Received);
         }
     }
@@ -136,15 +137,8 @@ pub unsafe fn imrecv(buffer: *mut u8, count: usize, datatype: Datatype, message:
             let why = crate::handle::explain(e.messages.why_stale(message.0));
             return Err(Error::new(MPI_ERR_REQUEST, format!("{:#x} is no message: {why}", message.0)));
         };
-        let state = RecvState {
-            source: matched.message.from.cast_signed(),
-            context: matched.context,
-            tag: matched.message.tag,
-            matched: false,
-            total: 0,
-            arrived: 0,
-            shared: false,
-        };
+        let (from, tag) = (matched.message.from.cast_signed(), matched.message.tag);
+        let state = RecvState::new(from, matched.context, tag, datatype);
         let raw = e.requests.insert(Request::active(Role::Recv(state), payload, matched.comm));
         e.begin_operation(raw);
         e.deliver_unexpected(raw, matched.message);

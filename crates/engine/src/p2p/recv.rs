@@ -7,6 +7,7 @@ use crate::progress::wait_for;
 use crate::request::{RecvState, Request, Role, abandon};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Result, lock, with};
+use mpi_abi::consts::MPI_BYTE;
 use mpi_abi::{Comm, Datatype};
 use std::ffi::c_int;
 
@@ -30,12 +31,12 @@ pub unsafe fn recv(
     let mut payload = unsafe { e.payload(buffer, count, datatype) }?;
     if let Ok(from) = u32::try_from(route.peer) {
         let looks = e.direct_looks(from);
-        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, false) {
+        if let Some(outcome) = e.receive_directly(from, route.context, tag, &mut payload, looks, datatype) {
             return outcome;
         }
     }
     e.check_start(About::receive(buffer, count, datatype))?;
-    let raw = e.start_recv(None, route, tag, payload, comm);
+    let raw = e.start_recv_of(datatype, None, route, tag, payload, comm);
     drop(e);
     let what = Waiting::message(Call::Recv, route.peer, tag, route.context).on(raw);
     let outcome = match wait_for(what, |e| e.take_outcome(raw).transpose()) {
@@ -68,7 +69,7 @@ pub unsafe fn irecv(
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
         e.check_start(About::receive(buffer, count, datatype))?;
-        Ok(e.start_recv(None, route, tag, payload, comm))
+        Ok(e.start_recv_of(datatype, None, route, tag, payload, comm))
     })
 }
 
@@ -93,13 +94,13 @@ pub(crate) unsafe fn start_into(
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
         e.check_start(About { slot: Some(raw), ..About::receive(buffer, count, datatype) })?;
-        e.start_recv(Some(raw), route, tag, payload, comm);
+        e.start_recv_of(datatype, Some(raw), route, tag, payload, comm);
         Ok(())
     })
 }
 
 impl Engine {
-    /// Makes a request for a receive and matches it, or posts it.
+    /// Makes a request for a receive of bytes and matches it, or posts it.
     pub(crate) fn start_recv(
         &mut self,
         slot: Option<usize>,
@@ -108,15 +109,20 @@ impl Engine {
         payload: Payload,
         comm: Comm,
     ) -> usize {
-        let state = RecvState {
-            source: route.peer,
-            context: route.context,
-            tag,
-            matched: false,
-            total: 0,
-            arrived: 0,
-            shared: false,
-        };
+        self.start_recv_of(MPI_BYTE, slot, route, tag, payload, comm)
+    }
+
+    /// As [`Self::start_recv`], of a datatype.
+    pub(crate) fn start_recv_of(
+        &mut self,
+        datatype: Datatype,
+        slot: Option<usize>,
+        route: Route,
+        tag: c_int,
+        payload: Payload,
+        comm: Comm,
+    ) -> usize {
+        let state = RecvState::new(route.peer, route.context, tag, datatype);
         let fresh = Request::active(Role::Recv(state), payload, self.comm_raw(comm));
         let raw = self.place(slot, fresh);
         self.begin_operation(raw);

@@ -1,5 +1,6 @@
 //! Sends in all modes, blocking and nonblocking (MPI-5.0 sections 3.2, 3.4, 3.7).
 
+use super::unfit::MARK;
 use super::{Mode, Route};
 use crate::check::About;
 use crate::payload::Payload;
@@ -30,8 +31,9 @@ pub unsafe fn send(
     };
     // SAFETY: the caller vouches for the buffer until we return, which is after completion.
     let payload = unsafe { e.payload(buffer.cast_mut(), count, datatype) }?;
+    let marked = route.of(&e, datatype);
     // Most messages fit into a cell: no request is needed for these.
-    if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(route, tag, &payload)? {
+    if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(marked, tag, &payload)? {
         return Ok(());
     }
     let call = match mode {
@@ -42,7 +44,7 @@ pub unsafe fn send(
     };
     let mode = e.mode_of(mode);
     e.check_start(About::send(buffer, count, datatype))?;
-    let raw = e.start_send(None, route, tag, payload, comm, mode, true)?;
+    let raw = e.start_send(None, marked, tag, payload, comm, mode, true)?;
     drop(e);
     let what = Waiting::message(call, route.peer, tag, route.context).on(raw);
     match wait_for(what, |e| e.take_outcome(raw).transpose()) {
@@ -94,6 +96,7 @@ unsafe fn isend_as(
         };
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer.cast_mut(), count, datatype) }?;
+        let route = route.of(e, datatype);
         if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(route, tag, &payload)? {
             return Ok(e.sent_request());
         }
@@ -125,7 +128,7 @@ pub(crate) unsafe fn start_into(
         };
         // SAFETY: the caller vouches for the buffer until completion.
         let payload = unsafe { e.payload(buffer, count, datatype) }?;
-        let mode = e.mode_of(mode);
+        let (mode, route) = (e.mode_of(mode), route.of(e, datatype));
         e.check_start(About { slot: Some(raw), ..About::send(buffer, count, datatype) })?;
         e.start_send(Some(raw), route, tag, payload, comm, mode, false).map(|_| ())
     })
@@ -283,7 +286,7 @@ unsafe fn start_both(
         let recv = match from {
             Some(route) => {
                 e.check_start(About::receive(receive.0, receive.1, receive.2))?;
-                e.start_recv(None, route, recv_tag, incoming, comm)
+                e.start_recv_of(receive.2, None, route, recv_tag, incoming, comm)
             }
             None => e.requests.insert(Request::complete(Status::PROC_NULL, comm.0)),
         };
@@ -334,7 +337,8 @@ impl Engine {
         }
         let state = SendState {
             peer: route.peer.cast_unsigned(),
-            context: route.context,
+            context: route.context & !MARK,
+            mark: route.context & MARK,
             tag,
             sent: 0,
             remote: 0,
@@ -367,7 +371,8 @@ impl Engine {
         };
         let state = SendState {
             peer: route.peer.cast_unsigned(),
-            context: route.context,
+            context: route.context & !MARK,
+            mark: route.context & MARK,
             tag,
             sent: 0,
             remote: 0,

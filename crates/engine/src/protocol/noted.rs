@@ -6,6 +6,7 @@ use super::send::outside;
 use super::{BLOCKING, EAGER_MAX, FIRST_PART, NOTED_OFFER, SYNCHRONOUS, Transport};
 use crate::check::Note;
 use crate::p2p::matching::{Body, Offer, Unexpected};
+use crate::p2p::unfit::MARK;
 use crate::payload::Payload;
 use crate::request::Role;
 use crate::{Engine, Result};
@@ -71,7 +72,7 @@ impl Engine {
         let Some(transport) = self.transport.as_mut() else { return Ok(None) };
         let awaits = send.awaits_fin;
         let flags = if awaits { SYNCHRONOUS } else { 0 } | if send.blocking { BLOCKING } else { 0 };
-        let cell = Start { context: send.context, tag: send.tag, flags, request: raw };
+        let cell = Start { context: send.context | send.mark, tag: send.tag, flags, request: raw };
         let Some(first) = transport.try_noted(send.peer, &cell, &note.encode(), &request.payload)? else {
             return Ok(Some(false));
         };
@@ -92,7 +93,8 @@ impl Engine {
             synchronous: cell.flags & SYNCHRONOUS != 0,
             blocking: cell.flags & BLOCKING != 0,
         };
-        let matched = self.contexts.match_message(cell.context, from, cell.tag);
+        let object = cell.context & MARK != 0;
+        let matched = self.contexts.match_message(cell.context & !MARK, from, cell.tag);
         self.with_piece(from, ring, piece, |e, bytes, len| {
             // SAFETY: `with_piece` checked the range; it is ours until given back.
             let all = unsafe { super::receive::copied(bytes, len) };
@@ -104,10 +106,10 @@ impl Engine {
             } else {
                 Body::Offer(offer, first)
             };
-            let message = Unexpected { from, tag: cell.tag, body: Body::Noted(Box::new((note, body))) };
+            let message = Unexpected { from, tag: cell.tag, object, body: Body::Noted(Box::new((note, body))) };
             match matched {
                 Some(raw) => e.deliver_unexpected(raw, message),
-                None => e.contexts.keep(cell.context, message),
+                None => e.contexts.keep(cell.context & !MARK, message),
             }
         });
     }

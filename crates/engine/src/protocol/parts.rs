@@ -6,7 +6,7 @@
 
 use super::send::outside;
 use super::{EAGER_PART, EAGER_PARTS, Transport};
-use crate::p2p::matching::{Body, Unexpected};
+use crate::p2p::matching::Body;
 use crate::payload::Payload;
 use crate::{Engine, Result};
 use shm::ring::{Cell, MEDIUM, Piece};
@@ -103,7 +103,7 @@ impl Engine {
     /// The beginning of a message in parts has come.
     pub(super) fn parts_begin(&mut self, from: u32, ring: usize, cell: Cell, piece: Piece) {
         let total = cell.word(3) as usize;
-        let arriving = match self.contexts.match_message(cell.context, from, cell.tag) {
+        let arriving = match self.match_cell(from, cell) {
             Some(raw) => {
                 self.matched(raw, from, cell.tag, total);
                 Arriving::Request(raw)
@@ -112,7 +112,7 @@ impl Engine {
                 let bytes = vec![0; total].into_boxed_slice();
                 let partial = Arc::new(Mutex::new(Partial { bytes, arrived: 0, taken_by: None }));
                 let body = Body::Partial(Arc::clone(&partial));
-                self.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                self.keep_cell(from, cell, body);
                 Arriving::Kept(partial)
             }
         };

@@ -8,10 +8,12 @@ use super::{
 use crate::Engine;
 use crate::Error;
 use crate::p2p::matching::{Body, Offer, Unexpected};
+use crate::p2p::unfit::{MARK, OBJECT};
 use crate::payload::Payload;
 use crate::request::{Role, State};
 use crate::status::Status;
-use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_INTERN, MPI_ERR_TRUNCATE};
+use mpi_abi::Datatype;
+use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_INTERN};
 use shm::ring::{Cell, Piece, WORDS};
 use std::ffi::c_int;
 
@@ -48,8 +50,8 @@ impl Engine {
 
     /// The common case of a blocking receive: the message from `from` is the next in its ring, or
     /// about to come, it is small, and no other receive is there that could want it. Polls that one
-    /// ring a short while and delivers without a request. None: take the general way. `whole`: also
-    /// for a message that does not fit.
+    /// ring a short while and delivers without a request. None: take the general way, to which objects go
+    /// and, of a receive for objects, messages that do not fit.
     #[inline]
     pub(crate) fn receive_directly(
         &mut self,
@@ -58,7 +60,7 @@ impl Engine {
         tag: c_int,
         payload: &mut Payload,
         looks: u32,
-        whole: bool,
+        datatype: Datatype,
     ) -> Option<crate::Result<Status>> {
         if !self.contexts.is_idle(context) {
             return None;
@@ -77,7 +79,9 @@ impl Engine {
             shm::sync::spin_hint();
         }
         let cell = cell?;
-        let fits = cell.context == context && (cell.tag == tag || tag == MPI_ANY_TAG);
+        let objects = datatype == OBJECT;
+        let same = cell.context == context || (objects && cell.context == context | MARK);
+        let fits = same && (cell.tag == tag || tag == MPI_ANY_TAG);
         if !fits {
             return None;
         }
@@ -96,7 +100,7 @@ impl Engine {
             }
             _ => return None,
         };
-        if whole && room < total {
+        if objects && room < total {
             return None;
         }
         // SAFETY: the range was checked, and does not change before it is given back.
@@ -111,7 +115,7 @@ impl Engine {
         self.progress_count += 1;
         let source = self.contexts.source_rank(context, from);
         if total > room {
-            return Some(Err(truncated(total, room, source, cell.tag)));
+            return Some(Err(self.truncated(datatype, total, room, source, cell.tag)));
         }
         Some(Ok(Status { source, tag: cell.tag, bytes: total as u64, ..Status::EMPTY }))
     }
@@ -121,13 +125,13 @@ impl Engine {
         match cell.kind {
             EAGER => {
                 self.hear(from, position_in(cell));
-                match self.contexts.match_message(cell.context, from, cell.tag) {
+                match self.match_cell(from, cell) {
                     // SAFETY: the cell's bytes do not change before `advance`.
                     Some(raw) => unsafe { self.deliver_whole(raw, from, cell.tag, cell.payload(), cell.inline) },
                     None => {
                         let words: [u64; WORDS] = std::array::from_fn(|i| cell.word(i));
                         let body = Body::Small(words, cell.inline);
-                        self.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                        self.keep_cell(from, cell, body);
                     }
                 }
             }
@@ -136,27 +140,27 @@ impl Engine {
                 let (at, len) = (cell.word(0) as usize, cell.word(1) as usize);
                 let near = self.transport.as_ref().and_then(|t| t.incoming[ring].1.near(at, len));
                 let Some(bytes) = near else { return };
-                match self.contexts.match_message(cell.context, from, cell.tag) {
+                match self.match_cell(from, cell) {
                     // SAFETY: the range was checked; the bytes do not change before `advance`.
                     Some(raw) => unsafe { self.deliver_whole(raw, from, cell.tag, bytes, len) },
                     None => {
                         // SAFETY: as above.
                         let body = Body::Whole(unsafe { copied(bytes, len) });
-                        self.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                        self.keep_cell(from, cell, body);
                     }
                 }
             }
             EAGER_DATA => {
                 self.hear(from, Some(cell.word(3)));
                 let piece = piece_of(cell, 0);
-                let matched = self.contexts.match_message(cell.context, from, cell.tag);
+                let matched = self.match_cell(from, cell);
                 self.with_piece(from, ring, piece, |e, bytes, len| match matched {
                     // SAFETY: `with_piece` checked the range; it is ours until given back.
                     Some(raw) => unsafe { e.deliver_whole(raw, from, cell.tag, bytes, len) },
                     None => {
                         // SAFETY: as above.
                         let body = Body::Whole(unsafe { copied(bytes, len) });
-                        e.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                        e.keep_cell(from, cell, body);
                     }
                 });
             }
@@ -169,7 +173,7 @@ impl Engine {
                     blocking: cell.flags & BLOCKING != 0,
                 };
                 let piece = piece_of(cell, 3);
-                let matched = self.contexts.match_message(cell.context, from, cell.tag);
+                let matched = self.match_cell(from, cell);
                 match matched {
                     Some(raw) => {
                         // The answer first: the sender works while we copy the beginning.
@@ -182,7 +186,7 @@ impl Engine {
                     None => self.with_piece(from, ring, piece, |e, bytes, len| {
                         // SAFETY: as above.
                         let body = Body::Offer(offer, unsafe { copied(bytes, len) });
-                        e.contexts.keep(cell.context, Unexpected { from, tag: cell.tag, body });
+                        e.keep_cell(from, cell, body);
                     }),
                 }
             }
@@ -240,6 +244,22 @@ impl Engine {
         }
     }
 
+    /// The receive for the message that begins in a cell, if there is one.
+    #[inline]
+    pub(super) fn match_cell(&mut self, from: u32, cell: Cell) -> Option<usize> {
+        let raw = self.contexts.match_message(cell.context & !MARK, from, cell.tag)?;
+        if cell.context & MARK != 0 {
+            self.is_object(raw);
+        }
+        Some(raw)
+    }
+
+    /// Keeps the message that begins in a cell until its receive comes.
+    pub(super) fn keep_cell(&mut self, from: u32, cell: Cell, body: Body) {
+        let object = cell.context & MARK != 0;
+        self.contexts.keep(cell.context & !MARK, Unexpected { from, tag: cell.tag, object, body });
+    }
+
     /// A whole message for the receive `raw`.
     ///
     /// # Safety
@@ -263,8 +283,8 @@ impl Engine {
         let room = request.payload.len();
         let source = self.contexts.source_rank(recv.context, from);
         request.status = Status { source, tag, bytes: total.min(room) as u64, ..Status::EMPTY };
-        if total > room {
-            request.error = Some(Box::new(truncated(total, room, source, tag)));
+        if total > room || recv.object {
+            self.look_at_unfit(raw, total);
         }
     }
 
@@ -313,7 +333,10 @@ impl Engine {
 
     /// A receive is there for a message that came before it.
     pub(crate) fn deliver_unexpected(&mut self, raw: usize, message: Unexpected) {
-        let Unexpected { from, tag, body } = message;
+        let Unexpected { from, tag, object, body } = message;
+        if object {
+            self.is_object(raw);
+        }
         match body {
             // SAFETY: the words are ours and hold at least `len` bytes.
             Body::Small(words, len) => unsafe { self.deliver_whole(raw, from, tag, words.as_ptr().cast(), len) },
@@ -340,7 +363,7 @@ impl Engine {
             }
             Body::Noted(noted) => {
                 let (note, body) = *noted;
-                let message = Unexpected { from, tag, body };
+                let message = Unexpected { from, tag, object: false, body };
                 self.compare(raw, from, tag, &note, message.len());
                 self.deliver_unexpected(raw, message);
             }
@@ -379,14 +402,4 @@ pub(super) unsafe fn copied(bytes: *const u8, len: usize) -> Box<[u8]> {
     // SAFETY: the caller vouches for the source; the destination is ours and as long.
     unsafe { crate::copy::copy(own.as_mut_ptr(), bytes, len) };
     own
-}
-
-#[cold]
-fn truncated(total: usize, room: usize, source: c_int, tag: c_int) -> Error {
-    Error::new(
-        MPI_ERR_TRUNCATE,
-        format!(
-            "the message of {total} bytes from rank {source}, tag {tag}, does not fit into the receive buffer of {room} bytes"
-        ),
-    )
 }

@@ -194,7 +194,7 @@ impl Engine {
         if len <= EAGER_MAX && whole && !send.awaits_fin {
             // The backlog holds this very message when it is tried again.
             let backlog = std::mem::take(&mut transport.peers[peer as usize].backlog);
-            let sent = transport.try_eager(peer, send.context, send.tag, &request.payload);
+            let sent = transport.try_eager(peer, send.context | send.mark, send.tag, &request.payload);
             transport.peers[peer as usize].backlog = backlog;
             if sent? {
                 self.complete_request(raw);
@@ -203,7 +203,7 @@ impl Engine {
             return Ok(false);
         }
         let flags = if send.awaits_fin { SYNCHRONOUS } else { 0 } | if send.blocking { BLOCKING } else { 0 };
-        match transport.try_offer(send.peer, send.context, send.tag, &request.payload, raw, flags)? {
+        match transport.try_offer(send.peer, send.context | send.mark, send.tag, &request.payload, raw, flags)? {
             Some(first) => {
                 send.sent = first;
                 Ok(true)
@@ -400,6 +400,7 @@ impl Engine {
         let Some(request) = self.requests.get_mut(raw) else { return };
         let Role::Send(send) = &request.role else { return };
         let (context, tag, synchronous, blocking) = (send.context, send.tag, send.awaits_fin, send.blocking);
+        let object = send.mark != 0;
         let len = request.payload.len();
         let note = self.note_of(raw);
         let Some(request) = self.requests.get_mut(raw) else { return };
@@ -407,6 +408,9 @@ impl Engine {
             let payload = std::mem::replace(&mut request.payload, Payload::EMPTY);
             if let Some(note) = note {
                 self.compare(receive, me, tag, &note, len);
+            }
+            if object {
+                self.is_object(receive);
             }
             self.deliver_local(receive, tag, &payload);
             self.complete_request(raw);
@@ -423,7 +427,7 @@ impl Engine {
             Some(note) => Body::Noted(Box::new((note, body))),
             None => body,
         };
-        self.contexts.keep(context, Unexpected { from: me, tag, body });
+        self.contexts.keep(context, Unexpected { from: me, tag, object, body });
         if complete {
             self.complete_request(raw);
         }

@@ -22,6 +22,7 @@ use crate::p2p::partitioned::Partitioned;
 use crate::payload::Payload;
 use crate::status::Status;
 use crate::{Engine, Error};
+use mpi_abi::Datatype;
 use std::ffi::c_int;
 
 /// See the table above.
@@ -59,6 +60,8 @@ pub struct SendState {
     pub buffered: bool,
     /// The call that sent it was given up: it may never be received.
     pub abandoned: bool,
+    /// What is added to the context on the wire (`p2p::unfit`).
+    pub mark: u32,
 }
 
 /// A receive in work.
@@ -78,6 +81,17 @@ pub struct RecvState {
     pub arrived: usize,
     /// The sender writes a part into the buffer itself.
     pub shared: bool,
+    /// Of what the buffer is.
+    pub datatype: Datatype,
+    /// The message is an object, and this is no receive for objects.
+    pub object: bool,
+}
+
+impl RecvState {
+    /// Not matched yet.
+    pub fn new(source: i32, context: u32, tag: c_int, datatype: Datatype) -> Self {
+        Self { source, context, tag, matched: false, total: 0, arrived: 0, shared: false, datatype, object: false }
+    }
 }
 
 /// What a request is about.

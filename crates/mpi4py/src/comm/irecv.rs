@@ -9,7 +9,7 @@
 //! function takes.
 
 use super::objects::{origin, size_of};
-use crate::call::{mpi, mpi_wait};
+use crate::call::{mpi, mpi_wait, object_type};
 use crate::news::{self, For, Looks};
 use crate::pickle::{Block, Encoded};
 use crate::request::{Owner, Pending, Request};
@@ -81,7 +81,7 @@ impl Entry {
         let mut start = || -> PyResult<State> {
             let block = Block::new(py, if nobody { 0 } else { size_of(py, probed)? })?;
             let (addr, count, mut request) = (block.addr(), block.count(), MPI_REQUEST_NULL);
-            mpi!(py, MPI_Imrecv_c(addr, count, MPI_BYTE, &raw mut message, &raw mut request))?;
+            mpi!(py, MPI_Imrecv_c(addr, count, object_type(), &raw mut message, &raw mut request))?;
             Ok(State::Matched(request, if nobody { None } else { Some(block) }))
         };
         start().unwrap_or_else(|error| State::Failed(Some(error)))

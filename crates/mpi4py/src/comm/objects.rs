@@ -5,7 +5,7 @@
 //! `irecv` is the same in steps, in [`super::irecv`].
 
 use super::{Comm, irecv};
-use crate::call::{Waiting, mpi, mpi_wait, recv_or_mprobe};
+use crate::call::{Waiting, mpi, mpi_wait, object_type, recv_or_mprobe};
 use crate::handle::{Handle, new_like};
 use crate::message::Message;
 use crate::pickle::{Block, Encoded, Origin, decode_bytes, encode};
@@ -102,8 +102,8 @@ pub(crate) fn receive(
     let nobody = *message == MPI_MESSAGE_NO_PROC;
     let block = Block::new(py, if nobody { 0 } else { size_of(py, probed)? })?;
     let mut status = abi::Status::empty();
-    let (addr, count, status_at) = (block.addr(), block.count(), &raw mut status);
-    mpi_wait!(py, MPI_Mrecv_c(addr, count, MPI_BYTE, message, status_at))?;
+    let (addr, count, datatype, status_at) = (block.addr(), block.count(), object_type(), &raw mut status);
+    mpi_wait!(py, MPI_Mrecv_c(addr, count, datatype, message, status_at))?;
     if let Some(out) = out {
         out.get().set(status);
     }

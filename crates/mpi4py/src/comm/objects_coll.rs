@@ -161,7 +161,7 @@ fn gather(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> 
     mpi_wait!(py, MPI_Gather_c(from, bytes, MPI_BYTE, to, bytes, MPI_BYTE, root, comm))?;
     let (places, total) = places(&sizes);
     let block = Block::new(py, total)?;
-    let wire = message.wire(py)?;
+    let wire = message.wire_as(py, MPI_BYTE)?;
     let (addr, count, datatype) = (wire.addr, wire.count, wire.datatype);
     let (to, counts, displs) = (block.addr(), sizes.as_ptr(), places.as_ptr());
     mpi_wait!(py, MPI_Gatherv_c(addr, count, datatype, to, counts, displs, MPI_BYTE, root, comm))?;
@@ -268,7 +268,7 @@ fn allgather(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>) -> PyResult<V
     let sizes: Vec<Count> = found.into_iter().map(|(size, _)| size).collect();
     let (places, total) = places(&sizes);
     let block = Block::new(py, total)?;
-    let wire = message.wire(py)?;
+    let wire = message.wire_as(py, MPI_BYTE)?;
     let (addr, count, datatype) = (wire.addr, wire.count, wire.datatype);
     let (to, counts, displs) = (block.addr(), sizes.as_ptr(), places.as_ptr());
     mpi_wait!(py, MPI_Allgatherv_c(addr, count, datatype, to, counts, displs, MPI_BYTE, comm))?;

@@ -27,7 +27,7 @@ impl Topocomm {
         let (from, to) = ((&raw const size).cast(), sizes.as_mut_ptr().cast());
         mpi_wait!(py, MPI_Neighbor_allgather_c(from, WORD, MPI_BYTE, to, WORD, MPI_BYTE, comm))?;
         let (places, total) = places(&sizes);
-        let (block, wire) = (Block::new(py, total)?, message.wire(py)?);
+        let (block, wire) = (Block::new(py, total)?, message.wire_as(py, MPI_BYTE)?);
         let (addr, count, datatype) = (wire.addr, wire.count, wire.datatype);
         let (to, counts, displs) = (block.addr(), sizes.as_ptr(), places.as_ptr());
         mpi_wait!(py, MPI_Neighbor_allgatherv_c(addr, count, datatype, to, counts, displs, MPI_BYTE, comm))?;

@@ -6,10 +6,10 @@ use super::write::{Stream, write};
 use super::{COLLECTORS, Collector, call, core, in_band, instance};
 use crate::buffer::object::Buffer;
 use crate::buffer::{Access, View};
-use crate::call::mpi;
+use crate::call::{mpi, object_type};
 use mpi_abi as abi;
 use mpi_abi::Count;
-use mpi_abi::consts::{MPI_BYTE, MPI_DATATYPE_NULL};
+use mpi_abi::consts::MPI_DATATYPE_NULL;
 use pyo3::exceptions::{PyEOFError, PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -78,7 +78,7 @@ pub(crate) struct Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.datatype != MPI_BYTE && crate::init::is_active() {
+        if !self.datatype.is_predefined() && crate::init::is_active() {
             // SAFETY: a datatype that `Encoded::wire` made. What is under way with it goes on.
             unsafe { abi::ffi::MPI_Type_free(&raw mut self.datatype) };
         }
@@ -289,23 +289,29 @@ impl Encoded {
         }
     }
 
+    /// For a message to another process.
     pub(crate) fn wire(&self, py: Python<'_>) -> PyResult<Wire> {
+        self.wire_as(py, object_type())
+    }
+
+    /// As bytes of a datatype: MPI_BYTE in collectives.
+    pub(crate) fn wire_as(&self, py: Python<'_>, datatype: abi::Datatype) -> PyResult<Wire> {
         match &self.parts {
             None => {
                 let (addr, length) = self.stream.span();
-                Ok(Wire { addr, count: length as Count, datatype: MPI_BYTE })
+                Ok(Wire { addr, count: length as Count, datatype })
             }
-            Some(parts) => wire_of(py, &parts.pieces),
+            Some(parts) => wire_of(py, &parts.pieces, datatype),
         }
     }
 }
 
 /// One message of several pieces of memory.
-pub(crate) fn wire_of(py: Python<'_>, pieces: &[(usize, Count)]) -> PyResult<Wire> {
+fn wire_of(py: Python<'_>, pieces: &[(usize, Count)], of: abi::Datatype) -> PyResult<Wire> {
     let lengths: Vec<Count> = pieces.iter().map(|&(_, length)| length).collect();
     let places: Vec<Count> = pieces.iter().map(|&(addr, _)| addr as Count).collect();
     let (count, mut datatype) = (pieces.len() as Count, MPI_DATATYPE_NULL);
-    mpi!(py, MPI_Type_create_hindexed_c(count, lengths.as_ptr(), places.as_ptr(), MPI_BYTE, &raw mut datatype))?;
+    mpi!(py, MPI_Type_create_hindexed_c(count, lengths.as_ptr(), places.as_ptr(), of, &raw mut datatype))?;
     let mut wire = Wire { addr: std::ptr::null_mut(), count: 1, datatype };
     mpi!(py, MPI_Type_commit(&raw mut wire.datatype))?;
     Ok(wire)
@@ -416,21 +422,24 @@ fn decode<'py>(
     };
     match call(loads, &data, None) {
         Ok(object) => Ok(object.unbind()),
-        Err(error) if custom.is_none() && bytes.first() != Some(&0x80) => Err(explain(py, error, bytes.len(), whose)),
+        Err(error) if custom.is_none() && !begins_like_a_pickle(bytes) => Err(explain(py, error, bytes.len(), whose)),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the first bytes are those of all pickles since protocol 2, of 2003. (128 as a number begins in the same way,
+/// and no protocol is 0.)
+fn begins_like_a_pickle(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 2..=5, ..])
 }
 
 /// A message that is no pickle.
 fn explain(py: Python<'_>, error: PyErr, size: usize, whose: Origin) -> PyErr {
     let class = py.import("_pickle").and_then(|module| module.getattr("UnpicklingError"));
     let Ok(class) = class else { return error };
-    if !error.is_instance(py, &class)
-        && !error.is_instance_of::<PyEOFError>(py)
-        && !error.is_instance_of::<PyValueError>(py)
-    {
-        return error;
-    }
+    let plain = error.is_instance(py, &class)
+        || error.is_instance_of::<PyEOFError>(py)
+        || error.is_instance_of::<PyValueError>(py);
     let text = match whose {
         Origin::Message { source, tag } => format!(
             "the message of {size} bytes from rank {source}, tag {tag}, is not a pickled object: \
@@ -443,6 +452,11 @@ fn explain(py: Python<'_>, error: PyErr, size: usize, whose: Origin) -> PyErr {
             error.value(py)
         ),
     };
+    if !plain {
+        // Any code runs while bytes are read as a pickle: the error may be what it seems.
+        let _ = error.value(py).call_method1("add_note", (format!("perhaps {text}"),));
+        return error;
+    }
     match class.call1((text,)) {
         Ok(value) => PyErr::from_value(value),
         Err(error) => error,
