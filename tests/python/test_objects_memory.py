@@ -72,6 +72,15 @@ class Kept(MemoryCase):
             self.there([np.zeros(size // 8) for size in sizes])
         self.is_array(last, self.left, 1, sizes[1])
 
+    def test_a_small_array_does_not_keep_the_others(self) -> None:
+        thing = [self.array(self.rank, i, 100_000) for i in range(100)]
+        gc.collect()
+        before = resident()
+        held = [self.there(thing)[3] for _ in range(30)]
+        self.assertLess(resident() - before, 60 * MIB)
+        for array in held:
+            self.is_array(array, self.left, 3, 100_000)
+
     def test_views_keep_the_memory(self) -> None:
         for view in (lambda a: a[::-1], lambda a: a.reshape(-1, 2).T, memoryview, lambda a: a.view(np.uint8)):
             got = view(self.there(self.array(self.rank, 1, 2 * MIB)))

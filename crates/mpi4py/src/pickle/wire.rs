@@ -23,6 +23,10 @@ const MAGIC: [u8; 16] = *b"\xf7oxmpi-object-1\0";
 const ALIGN: usize = 64;
 /// Blocks from this size on are received into memory of a pool, of which arrays can be views.
 const VIEWED: usize = 32 << 10;
+/// A smaller array, and smaller than this part of its block, gets memory of its own: who keeps it and throws the others
+/// away does not keep them all.
+const OWN: usize = 256 << 10;
+const OWN_PART: usize = 4;
 /// An object ready to be sent.
 pub(crate) struct Encoded {
     /// The pickle; what it is in keeps its memory.
@@ -101,7 +105,7 @@ pub(crate) fn encode(object: &Bound<'_, PyAny>) -> PyResult<Encoded> {
         let stream = call(core(py)?.dumps.bind(py), object, Some(core(py)?.highest.bind(py)))?;
         return Ok(Encoded { stream: Memory::of(stream)?, parts: None });
     }
-    let threshold = pickle.state().threshold;
+    let threshold = pickle.apart();
     let pooled = COLLECTORS.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let (collector, kwargs) = match pooled {
         Some(pair) => pair,
@@ -491,7 +495,8 @@ fn decode_parts<'py>(
     let buffers = PyList::empty(py);
     for index in 0..count {
         let (from, to) = span(number(32 + 8 * index)?)?;
-        if bytes.len() < VIEWED {
+        let length = to - from;
+        if bytes.len() < VIEWED || (length < OWN && length < bytes.len() / OWN_PART) {
             buffers.append(PyByteArray::new(py, &bytes[from..to]))?;
         } else {
             let view = part(from, to)?;
