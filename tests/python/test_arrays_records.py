@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 from support import data
-from support.case import Case, our_extension
+from support.case import Case, not_on, our_extension
 
 POINT = np.dtype([("x", "f8"), ("y", "f8")])
 DTYPES = [
@@ -104,6 +104,7 @@ class Numpy(Records):
             self.goes_around(dtype)
             self.goes_around(dtype, 300)
 
+    @not_on("Intel", "it lacks datatypes of some NumPy types")
     def test_any_dtype(self) -> None:
         numbers = random.Random(20240611)
         for _ in range(150):
@@ -435,6 +436,7 @@ class Formats(Records):
         ):
             self.goes_by_format(dtype, form)
 
+    @not_on("Intel", "it lacks datatypes of some NumPy types")
     def test_formats_of_numpy(self) -> None:
         """Those that NumPy reads back as it wrote them are understood, or refused."""
         numbers = random.Random(7)

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_receive_that_is_given_up_needs_memory_for_its_message_only() {
         let mut engine = Engine::new();
-        let state = RecvState { source: 0, context: 2, tag: 0, matched: true, total: 100, arrived: 0, shared: false };
+        let state = RecvState { matched: true, total: 100, ..RecvState::new(0, 2, 0, mpi_abi::consts::MPI_BYTE) };
         let payload = Payload::Run { base: std::ptr::null_mut(), len: usize::MAX / 2 };
         let raw = engine.requests.insert(Request::active(Role::Recv(state), payload, 0));
         engine.abandon_request(raw);

@@ -272,8 +272,9 @@ impl Pickle {
 
     /// THRESHOLD: int
     ///
-    /// Buffers of at least this many bytes are kept out of the pickle. While it is 256 KiB, the default, messages keep
-    /// out those of 32 KiB already.
+    /// Buffers of at least this many bytes are kept out of the pickle.
+    ///
+    /// While it is 256 KiB, the default, messages keep out those of 32 KiB already.
     #[getter(THRESHOLD)]
     fn threshold(&self) -> isize {
         self.state().threshold
