@@ -6,6 +6,8 @@ PYTHON ?= python3
 STEPS ?=
 # For 'make test-mpi4py' and 'make test-original': files, and more options of tests/mpi4py-suite/run.py.
 MPI4PY ?=
+# For 'make stress': more options of tests/stress/run.py.
+STRESS ?=
 # For 'make bench': more options of bench/run.py.
 BENCH ?=
 
@@ -15,6 +17,7 @@ help:
 	@echo "make test-mpi4py    mpi4py's own tests against this mpi4py (MPI4PY='p2p_buf comm --ranks 2': files and options)"
 	@echo "make test-original  the same tests: the original mpi4py over our library"
 	@echo "make check          what CI checks of the Rust sources (cargo xtask check)"
+	@echo "make stress         10 million messages of all kinds over 2 and over 4 ranks (STRESS='--seed 7': options)"
 	@echo "make fuzz           arbitrary arguments and random datatypes for longer (SECONDS=600)"
 	@echo "make bench          measure beside MPICH, Open MPI and Intel MPI (BENCH='--rows pp/*': options)"
 	@echo "make bench-quick    the same in two minutes"
@@ -40,6 +43,9 @@ check:
 # SECONDS of arbitrary arguments, with seeds of their own each time; then random datatypes.
 SECONDS ?= 600
 
+stress: install
+	$(PYTHON) tests/stress/run.py --messages 10000000 $(STRESS)
+
 fuzz: install
 	$(PYTHON) tests/fuzz/run.py --seed $$(date +%s) --seconds $(SECONDS)
 	PROPTEST_CASES=50000 cargo test --profile fast --package oxmpi-engine --lib reference
@@ -62,4 +68,4 @@ clean:
 	cargo clean
 	rm -rf .venv .venv-peers .venv-original build dist examples/out .mypy_cache .ruff_cache
 
-.PHONY: help demo test test-mpi4py test-original check fuzz bench bench-quick install python clean
+.PHONY: help demo test test-mpi4py test-original check stress fuzz bench bench-quick install python clean
