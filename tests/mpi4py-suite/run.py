@@ -13,6 +13,7 @@ goes to build/mpi4py-tests as well. Exit status 0: nothing failed.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -68,7 +69,7 @@ def choose(options: argparse.Namespace) -> list[tuple[str, bool]]:
 
 def run(options: argparse.Namespace, ranks: list[int]) -> list[Row]:
     folder = suite.tests()
-    judge = Judge("original" if options.original else "ours")
+    judge = Judge(options.under)
     launch = shlex.split(options.mpiexec)
     limits = Limits(options.timeout, options.stall)
     rows = []
@@ -106,6 +107,7 @@ def main() -> int:
         ranks = [int(word) for word in options.ranks.split(",")]
     except ValueError:
         sys.exit(f"--ranks takes numbers with commas between them, not {options.ranks!r}.")
+    options.under = "original" if options.original else "foreign" if os.environ.get("MPI4PY_LIBMPI") else "ours"
     try:
         if options.original and options.python is None:
             import original
@@ -120,9 +122,8 @@ def main() -> int:
     report = [*table.lines(rows), *table.summary(rows)]
     results = suite.ROOT / "build" / "mpi4py-tests"
     results.mkdir(parents=True, exist_ok=True)
-    name = "original" if options.original else "ours"
-    (results / f"{name}.txt").write_text("\n".join(report) + "\n")
-    (results / f"{name}.tsv").write_text(table.tsv(rows))
+    (results / f"{options.under}.txt").write_text("\n".join(report) + "\n")
+    (results / f"{options.under}.tsv").write_text(table.tsv(rows))
     counted = [verdict for row in rows if row.due for verdict in row.verdicts]
     kinds = {kind: sum(v.kind == kind for v in counted) for kind in ("passed", "failed", "missing", "skipped")}
     print("\n" + "\n".join(report))

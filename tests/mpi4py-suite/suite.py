@@ -110,7 +110,7 @@ class Missing:
 
     def covers(self, test: str, under: str, ranks: int) -> bool:
         return (
-            (not self.under or under in self.under)
+            under in (self.under or ("ours", "original"))
             and (not self.ranks or ranks in self.ranks)
             and any(fnmatch.fnmatchcase(test, pattern) for pattern in self.tests)
         )

@@ -50,7 +50,7 @@ class Row:
 
 class Judge:
     def __init__(self, under: str) -> None:
-        """`under`: whose mpi4py runs, `ours` or `original`."""
+        """`under`: `ours`, `original` (the original mpi4py over our library) or `foreign` (ours over another one)."""
         self.under = under
         self.mpich = suite.mpich()
         self.missing = suite.missing()
