@@ -9,6 +9,7 @@ use super::agree::{Inter, PAIR, Reader, TRIPLE, first_side, take, tell, was_take
 use super::{Parent, world_rank};
 use crate::attr::Attributes;
 use crate::comm::CommCore;
+use crate::errhandler::Handler;
 use crate::group::Group;
 use crate::info::Info;
 use crate::p2p::Route;
@@ -116,6 +117,14 @@ impl Engine {
                 self.fail_request(duplicate.request, error);
             }
         }
+    }
+
+    /// The error handler that a duplicate which is still being made will have. The standard lets nobody use the
+    /// handle yet, but mpi4py sets the error handler at once, and every other library lets it.
+    #[cold]
+    pub(crate) fn handler_to_be(&mut self, comm: Handle) -> Option<&mut Handler> {
+        let unfinished = self.duplicates.values_mut().flatten();
+        unfinished.map(|one| (one.handle, &mut one.parent.handler)).find(|(raw, _)| *raw == comm.raw()).map(|one| one.1)
     }
 
     fn enter_duplicate(&mut self, duplicate: Duplicate, base: u32) {

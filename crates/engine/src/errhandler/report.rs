@@ -125,7 +125,12 @@ impl Engine {
 
     /// Gives `object` the error handler behind `handle`.
     pub fn set_handler(&mut self, object: Object, handle: Errhandler) -> Result<()> {
-        self.handler(object)?;
+        if let Err(error) = self.handler(object) {
+            let Object::Comm(comm) = object else { return Err(error) };
+            let handler = super::resolve(&self.objects.errhandlers, handle, Owner::Comm)?;
+            *self.handler_to_be(comm).ok_or(error)? = handler;
+            return Ok(());
+        }
         let owner = match object {
             Object::Win(_) => Owner::Win,
             Object::File(_) => Owner::File,
