@@ -4,7 +4,7 @@
 use super::{Note, Site, here, words};
 use crate::datatype::{Signature, Type};
 use crate::payload::Payload;
-use crate::request::{Request, State};
+use crate::request::State;
 use crate::{Engine, Error, Result};
 use mpi_abi::Datatype;
 use mpi_abi::consts::{MPI_ERR_BUFFER, MPI_ERR_TYPE};
@@ -164,7 +164,13 @@ impl Engine {
         let next = Operation { sends, base: buffer, count, kind, site, number: check.count };
         check.next = None;
         let requests = &self.requests;
-        check.operations.retain(|raw, _| requests.get(*raw).is_some_and(in_use));
+        check.operations.retain(|raw, _| requests.get(*raw).is_some_and(|request| request.state != State::Inactive));
+        for (raw, other) in &mut check.operations {
+            // The call was given up (a signal), and the engine goes on with bytes of its own.
+            if requests.get(*raw).is_some_and(|request| matches!(request.payload, Payload::Owned(_))) {
+                other.base = None;
+            }
+        }
         let others = check.operations.values().filter(|other| !(sends && other.sends));
         let used = others.filter_map(|other| Some((other, next.overlap(other)?)));
         if let Some((other, both)) = used.min_by_key(|(other, _)| other.number) {
@@ -245,11 +251,6 @@ impl Engine {
             None => (self.me, String::new()),
         }
     }
-}
-
-/// Whether the buffer of a request still belongs to MPI.
-fn in_use(request: &Request) -> bool {
-    request.state != State::Inactive
 }
 
 #[cold]

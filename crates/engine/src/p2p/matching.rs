@@ -77,6 +77,11 @@ impl Body {
         if let Self::Noted(noted) = self { &noted.1 } else { self }
     }
 
+    /// The same, to change it.
+    pub(crate) fn bare_mut(&mut self) -> &mut Self {
+        if let Self::Noted(noted) = self { &mut noted.1 } else { self }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Small(_, len) | Self::Local(_, len) => *len,

@@ -186,7 +186,7 @@ impl Engine {
         let kept = self.messages.values_mut().map(|matched| &mut matched.message);
         let offers = self.contexts.unexpected_mut().chain(kept).filter(|m| m.from == from);
         for message in offers {
-            if let Body::Offer(offer, _) = &mut message.body
+            if let Body::Offer(offer, _) = message.body.bare_mut()
                 && offer.request == request
             {
                 offer.address = address;
