@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
+import textwrap
 import unittest
 from pathlib import Path
 
-from support.alone import AloneCase, python
+from support.alone import AloneCase, library, mpiexec, python, run
 
 ALONE = True
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "arrays.md"
@@ -88,6 +90,35 @@ class Page(AloneCase):
         for program in programs:
             ended = python(program + "\nprint('done')\n", ranks=2)
             self.assertEqual((ended.status, ended.out.split()), (0, ["done"] * 2), f"{program}\n{ended.text}")
+
+
+class Datatypes(AloneCase):
+    """Datatypes that messages need are made once, kept in a bounded number, and freed."""
+
+    def setUp(self) -> None:
+        self.need_numpy()
+
+    def test_nothing_is_left_at_the_end(self) -> None:
+        if not library().startswith("oxmpi"):
+            self.skipTest("only oxmpi's mpiexec --check tells of datatypes that are left")
+        program = """
+            import numpy as np
+            from mpi4py import MPI
+
+            comm, got = MPI.COMM_SELF, np.zeros(2000)
+            for step in range(1, 500):
+                comm.Sendrecv(MPI.strided(np.zeros(2000)[::step]), 0, 0, got, 0, 0)
+                record = np.dtype({"names": ["a"], "formats": ["f8"], "offsets": [step], "itemsize": step + 8})
+                comm.Sendrecv(np.zeros(3, record), 0, 0, MPI.strided(got[:: step + 1]), 0, 0)
+            kept = comm.Send_init(MPI.strided(np.zeros((4, 5))[:, 1]), 0)
+            kept.Free()
+            if FINALIZE:
+                MPI.Finalize()
+            """
+        for finalize in ("True", "False"):
+            command = [*mpiexec(), "--check", "-n", "1", sys.executable, "-c"]
+            ended = run([*command, textwrap.dedent(program).replace("FINALIZE", finalize)])
+            self.assertEqual((ended.status, ended.out, ended.err), (0, "", ""), ended.text)
 
 
 class Option(AloneCase):
