@@ -6,7 +6,7 @@ import sys
 import textwrap
 import unittest
 
-from support.alone import AloneCase, mpiexec, python, run
+from support.alone import AloneCase, library, mpiexec, python, run
 
 ALONE = True
 
@@ -312,7 +312,8 @@ class Launcher(AloneCase):
     def test_a_program_that_is_not_there(self) -> None:
         ended = run([*mpiexec(), "-n", "2", "/nonexistent/program"])
         self.assertNotEqual(ended.status, 0)
-        self.assertIn("/nonexistent/program", ended.out + ended.err)
+        if "Intel" not in library():  # its launcher ends now and then before it has written why
+            self.assertIn("/nonexistent/program", ended.out + ended.err)
 
 
 if __name__ == "__main__":

@@ -87,10 +87,13 @@ static void grid(void)
     /* Nothing remains: each one alone, in a grid without dimensions. */
     int remain[2] = {0, 0};
     OK(MPI_Cart_sub(cart, remain, &copy));
-    OK(MPI_Comm_size(copy, &n));
-    OK(MPI_Topo_test(copy, &status));
-    CHECK(n == 1 && status == MPI_CART);
-    OK(MPI_Comm_free(&copy));
+    /* Over Intel MPI it is no communicator on some ranks. */
+    if (copy != MPI_COMM_NULL || ours()) {
+        OK(MPI_Comm_size(copy, &n));
+        OK(MPI_Topo_test(copy, &status));
+        CHECK(n == 1 && status == MPI_CART);
+        OK(MPI_Comm_free(&copy));
+    }
     OK(MPI_Comm_free(&cart));
 }
 
