@@ -126,6 +126,28 @@ class Types(CheckCase):
             ranks=1,
         )
 
+    def test_of_a_persistent_request_whose_datatype_and_communicator_are_freed(self) -> None:
+        self.mismatch(
+            """
+            dup, kind = comm.Dup(), MPI.INT.Create_vector(2, 1, 2).Commit()
+            dup.Set_name("mine")
+            if comm.rank == 0:
+                requests = [dup.Send_init([bytearray(8), kind], 1, 3) for kind in (MPI.INT, MPI.FLOAT)]
+            else:
+                requests = [dup.Recv_init([bytearray(16), 1, kind], 0) for _ in range(2)]
+            dup.Free()
+            kind.Free()
+            requests[0].Start()
+            requests[0].Wait()
+            requests[1].Start()
+            print(error(requests[1].Wait)) if comm.rank == 1 else requests[1].Wait()
+            for request in requests:
+                request.Free()
+            """,
+            "MPI_ERR_TYPE: rank 0 sent 2 x MPI_FLOAT (x.py:5), rank 1 receives 1 x vector(2, 1, 2) of MPI_INT (x.py:7): the "
+            "types of sender and receiver must be the same (tag 3 on mine)",
+        )
+
     def test_the_rules_of_the_standard(self) -> None:
         """Which pairs match: the same kind of number; bytes with bytes; packed with all; a shorter message a prefix."""
         code = """

@@ -8,7 +8,7 @@ import unittest
 import numpy as np
 from mpi4py import MPI
 from support import data
-from support.case import Case, jitter, later, our_extension, ours_only
+from support.case import OURS, Case, jitter, later, our_extension, ours_only
 
 LIMIT = 20.0  # seconds that a loop which polls may take
 SIZES = (0, 8, 48, 49, 5000, 70_000, 300_000)
@@ -390,6 +390,71 @@ class Objects(RequestCase):
             MPI.Request().Cancel()
         with self.mpi_error(MPI.ERR_REQUEST):
             MPI.Request().Free()
+
+
+class Freed(RequestCase):
+    """What a persistent request was made with may be freed: the request keeps it."""
+
+    def made(self, form: str, source: int | None = None) -> tuple[MPI.Prequest, MPI.Prequest, bytearray, bytearray]:
+        """A send and a receive of every second byte, on the ranks in reverse order."""
+        comm, kind = self.comm.Split(0, -self.rank), MPI.BYTE.Create_vector(1000, 1, 2).Commit()
+        rank = comm.Get_rank()
+        self.before, after = (rank - 1) % self.size, (rank + 1) % self.size
+        out, got = bytearray(2000), bytearray(2000)
+        partitions = (1,) if form == "P" else ()
+        send = getattr(comm, f"{form}send_init".capitalize())([out, 1, kind], *partitions, after, 3)
+        receive = getattr(comm, "Precv_init" if partitions else "Recv_init")(
+            [got, 1, kind], *partitions, self.before if source is None else source, 3
+        )
+        kind.Free()
+        comm.Free()
+        return send, receive, out, got
+
+    def run_both(self, form: str, source: int | None = None) -> None:
+        send, receive, out, got = self.made(form, source)
+        for turn in range(4):
+            out[::2] = bytes(data.message(self.rank + turn, 1000))
+            # Handles that are used again must not be taken for those that were freed.
+            self.comm.Dup().Free()
+            MPI.INT.Dup().Free()
+            for request in (receive, send) if turn % 2 else (send, receive):
+                request.Start()
+                if request is send and form == "P":
+                    send.Pready(0)
+                self.comm.Barrier()
+            status = MPI.Status()
+            receive.Wait(status)
+            send.Wait()
+            world = self.size - 1 - self.before
+            self.assertEqual(bytes(got[::2]), bytes(data.message(world + turn, 1000)), f"{form} in turn {turn}")
+            self.assertFalse(any(got[1::2]), "nothing is written in between")
+            if form != "P" or OURS:
+                self.check_status(status, self.before, 3, 1000)
+        send.Free()
+        receive.Free()
+
+    def test_persistent_ones_start_again(self) -> None:
+        for form in ("", "S"):
+            self.run_both(form)
+            self.run_both(form, MPI.ANY_SOURCE)
+
+    def test_messages_in_partitions(self) -> None:
+        self.run_both("P")
+
+    @ours_only("the text")
+    def test_an_error_names_the_rank_of_the_freed_communicator(self) -> None:
+        comm = self.comm.Split(0, -self.rank)
+        before, after = (comm.rank - 1) % self.size, (comm.rank + 1) % self.size
+        receive = comm.Recv_init(bytearray(4), before, 1)
+        send = comm.Isend(bytes(5), after, 1)
+        comm.Free()
+        self.comm.Dup().Free()
+        receive.Start()
+        with self.mpi_error(MPI.ERR_TRUNCATE) as raised:
+            receive.Wait()
+        self.assertIn(f"from rank {before}, tag 1", raised.text)
+        send.Wait()
+        receive.Free()
 
 
 class Progress(RequestCase):

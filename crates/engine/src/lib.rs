@@ -64,6 +64,8 @@ pub struct Engine {
     pub self_comm: usize,
     /// Communicators.
     pub comms: HandleTable<Comm>,
+    /// Those that the user has freed while operations need them, by what was their handle.
+    pub(crate) freed: HashMap<usize, Comm>,
     /// Requests.
     pub requests: HandleTable<Request>,
     /// The request of every nonblocking send that was over before its call returned, made at first use:
@@ -106,6 +108,7 @@ impl Engine {
             world_comm: 0,
             self_comm: 0,
             comms: HandleTable::new(Kind::Comm),
+            freed: HashMap::new(),
             requests: HandleTable::new(Kind::Request),
             sent: usize::MAX,
             messages: HandleTable::new(Kind::Message),

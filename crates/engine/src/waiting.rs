@@ -98,7 +98,7 @@ impl Engine {
     fn story(&self, what: What, place: &str) -> Story {
         // The engine's own messages are on the second context of a communicator.
         let context = what.context & !1;
-        let comm = self.comms.iter().map(|(_, comm)| comm).find(|comm| comm.core.context == context);
+        let comm = self.comm_of_context(context);
         let peer = u32::try_from(what.peer).ok();
         Story {
             site: place.to_owned(),

@@ -230,18 +230,6 @@ impl Engine {
         }
     }
 
-    /// Takes a communicator out of the tables.
-    pub fn remove_comm(&mut self, raw: usize) -> Option<Comm> {
-        crate::comm::facts::forget();
-        if self.check.is_some() {
-            self.note_lost_messages(raw);
-        }
-        let comm = self.comms.remove(raw)?;
-        self.contexts.detach(comm.core.context);
-        self.unmatched.forget(comm.core.context);
-        Some(comm)
-    }
-
     /// The unchanging part of the communicator behind a table handle.
     pub fn core(&self, raw: usize) -> Result<Arc<CommCore>> {
         let comm = self.comms.get(raw).ok_or_else(|| self.bad_comm(mpi_abi::Comm(raw)))?;

@@ -127,15 +127,13 @@ pub(crate) struct About {
     pub(crate) count: usize,
     /// Their type.
     pub(crate) datatype: Datatype,
-    /// The persistent request that is started.
-    pub(crate) slot: Option<usize>,
 }
 
 impl About {
     /// A send of a buffer.
     #[inline]
     pub(crate) fn send(buffer: *const u8, count: usize, datatype: Datatype) -> Self {
-        Self { sends: true, buffer: Some(buffer.addr()), count, datatype, slot: None }
+        Self { sends: true, buffer: Some(buffer.addr()), count, datatype }
     }
 
     /// A receive into a buffer.
@@ -155,13 +153,28 @@ impl Engine {
 
     #[cold]
     fn check_start_slowly(&mut self, about: About) -> Result<()> {
-        let About { sends, buffer, count, datatype, slot } = about;
-        let kind = Arc::clone(self.types.committed(datatype)?);
-        // A persistent request is known by the call that made it.
-        let site = slot.and_then(|raw| self.requests.made_at(raw)).unwrap_or_else(here);
+        let kind = Arc::clone(self.types.committed(about.datatype)?);
+        self.check_operation(about, kind, here())
+    }
+
+    /// The same for the persistent request `raw`, whose datatype may be known by nothing but `kind` any more.
+    #[inline]
+    pub(crate) fn check_restart(&mut self, raw: usize, about: About, kind: &Arc<Type>) -> Result<()> {
+        if self.check.is_none() { Ok(()) } else { self.check_restart_slowly(raw, about, kind) }
+    }
+
+    #[cold]
+    fn check_restart_slowly(&mut self, raw: usize, about: About, kind: &Arc<Type>) -> Result<()> {
+        // It is known by the call that made it.
+        let site = self.requests.made_at(raw).unwrap_or_else(here);
+        self.check_operation(about, Arc::clone(kind), site)
+    }
+
+    fn check_operation(&mut self, about: About, kind: Arc<Type>, site: Site) -> Result<()> {
         let Some(check) = self.check.as_mut() else { return Ok(()) };
         check.count += 1;
-        let next = Operation { sends, base: buffer, count, kind, site, number: check.count };
+        let next =
+            Operation { sends: about.sends, base: about.buffer, count: about.count, kind, site, number: check.count };
         check.next = None;
         let requests = &self.requests;
         check.operations.retain(|raw, _| requests.get(*raw).is_some_and(|request| request.state != State::Inactive));
@@ -171,7 +184,7 @@ impl Engine {
                 other.base = None;
             }
         }
-        let others = check.operations.values().filter(|other| !(sends && other.sends));
+        let others = check.operations.values().filter(|other| !(about.sends && other.sends));
         let used = others.filter_map(|other| Some((other, next.overlap(other)?)));
         if let Some((other, both)) = used.min_by_key(|(other, _)| other.number) {
             return Err(overlapping(&next, other, &both));
@@ -244,8 +257,7 @@ impl Engine {
 
     /// My rank in the communicator of a context, and ` on NAME`.
     pub(super) fn here_on(&self, context: u32) -> (u32, String) {
-        let comm = self.comms.iter().map(|(_, comm)| comm).find(|comm| comm.core.context == context & !1);
-        match comm {
+        match self.comm_of_context(context & !1) {
             Some(comm) if comm.name.is_empty() => (comm.core.rank, String::new()),
             Some(comm) => (comm.core.rank, format!(" on {}", comm.name)),
             None => (self.me, String::new()),

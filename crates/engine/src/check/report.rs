@@ -108,7 +108,7 @@ impl Engine {
 
     /// A message that nobody received, if it is one of the user's.
     fn never_received(&self, context: u32, message: &Unexpected) -> Option<String> {
-        let comm = self.comms.iter().map(|(_, comm)| comm).find(|comm| comm.core.context == context);
+        let comm = self.comm_of_context(context);
         // The odd contexts are the engine's own.
         if context & 1 == 1 {
             return None;
@@ -127,10 +127,9 @@ impl Engine {
 
     /// A communicator is about to go with messages that nobody received.
     #[cold]
-    pub(crate) fn note_lost_messages(&mut self, raw: usize) {
+    pub(crate) fn note_lost_messages(&mut self, context: u32) {
         // They may be here and not looked at.
         while self.progress() {}
-        let Some(context) = self.comms.get(raw).map(|comm| comm.core.context) else { return };
         let left = self.contexts.leftovers_of(context);
         let lost: Vec<String> = left.filter_map(|message| self.never_received(context, message)).collect();
         if let Some(check) = self.check.as_mut() {

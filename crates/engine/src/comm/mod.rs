@@ -115,11 +115,6 @@ impl Engine {
         self.comm(handle).map(|c| Arc::clone(&c.core))
     }
 
-    /// The error handler of a communicator; of no communicator, the fatal one.
-    pub fn comm_handler(&self, handle: CommHandle) -> Handler {
-        self.comm(handle).map_or(Handler::Fatal, |c| c.errhandler.clone())
-    }
-
     /// The communicator behind a user's handle, to change it.
     pub fn comm_mut(&mut self, handle: CommHandle) -> Result<&mut Comm> {
         let raw = self.comm_raw(handle);

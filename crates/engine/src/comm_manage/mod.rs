@@ -11,10 +11,12 @@
 //! | `hardware.rs` | which package, NUMA node, ... this process runs on |
 //! | `inter.rs` | intercommunicators: create, merge |
 //! | `from_group.rs` | communicators out of groups alone |
+//! | `freed.rs` | what operations in work need of a communicator that was freed |
 //!
 //! Functions that communicate take no engine: they must be called without its lock.
 
 pub(crate) mod agree;
+mod freed;
 mod from_group;
 pub mod hardware;
 pub(crate) mod idup;
@@ -185,8 +187,8 @@ pub fn check_free(handle: Handle) -> Result<()> {
     Err(Error::new(MPI_ERR_COMM, format!("{name} is predefined and cannot be freed")))
 }
 
-/// Frees a communicator whose attributes are gone. Operations on it that are in work complete:
-/// they hold what they need.
+/// Frees a communicator whose attributes are gone. Operations on it that are in work complete, and persistent ones
+/// can be started.
 pub fn free(handle: Handle) -> Result<()> {
     check_free(handle)?;
     with(|e| {

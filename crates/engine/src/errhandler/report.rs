@@ -109,6 +109,8 @@ impl Engine {
     fn handler_or_process(&self, object: Object) -> (Handler, Object) {
         let own = match object {
             Object::Unborn(handle) => super::unborn(&self.objects.errhandlers, handle),
+            // An operation on it may have failed after it was freed.
+            Object::Comm(comm) => self.comm_even_freed(self.comm_raw(comm)).map(|comm| comm.errhandler.clone()),
             _ => self.handler(object).ok().cloned(),
         };
         if let Some(own) = own {
@@ -152,10 +154,10 @@ impl Engine {
 
     fn describe(&self, object: Object) -> String {
         match object {
-            Object::Comm(comm) => match self.comm(comm) {
-                Ok(comm) if !comm.name.is_empty() => comm.name.clone(),
-                Ok(_) => "a communicator".to_owned(),
-                Err(_) => "MPI_COMM_SELF".to_owned(),
+            Object::Comm(comm) => match self.comm_even_freed(self.comm_raw(comm)) {
+                Some(comm) if !comm.name.is_empty() => comm.name.clone(),
+                Some(_) => "a communicator".to_owned(),
+                None => "MPI_COMM_SELF".to_owned(),
             },
             Object::Win(win) => self.objects.names.get(win.raw()).unwrap_or("a window").to_owned(),
             Object::File(_) => "a file".to_owned(),

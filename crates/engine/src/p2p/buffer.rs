@@ -104,7 +104,7 @@ impl Buffers {
 impl Engine {
     /// Takes room for a buffered message of `len` bytes on communicator `comm` (its handle).
     pub(crate) fn take_room(&mut self, comm: usize, len: usize) -> Result<Room> {
-        let session = self.comms.get(comm).map_or(0, |comm| comm.core.group.session());
+        let session = self.comm_even_freed(comm).map_or(0, |comm| comm.core.group.session());
         self.buffers.take(comm, session, len)
     }
 

@@ -90,11 +90,6 @@ impl Engine {
     pub(crate) fn check_send(&self, comm: Comm, dest: c_int, tag: c_int) -> Result<()> {
         self.route_send(comm, dest, tag).map(|_| ())
     }
-
-    /// Checks a receive's arguments without doing anything.
-    pub(crate) fn check_recv(&self, comm: Comm, source: c_int, tag: c_int) -> Result<()> {
-        self.route_recv(comm, source, tag).map(|_| ())
-    }
 }
 
 #[cold]

@@ -16,7 +16,7 @@ use std::ffi::c_int;
 /// A message that a matched probe took out of the queue.
 pub struct Matched {
     context: u32,
-    comm: usize,
+    pub(crate) comm: usize,
     pub(crate) message: Unexpected,
 }
 

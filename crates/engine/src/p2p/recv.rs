@@ -73,32 +73,6 @@ pub unsafe fn irecv(
     })
 }
 
-/// Starts a persistent receive again, in its own handle.
-///
-/// # Safety
-/// As for [`irecv`].
-pub(crate) unsafe fn start_into(
-    raw: usize,
-    buffer: *mut u8,
-    count: usize,
-    datatype: Datatype,
-    source: c_int,
-    tag: c_int,
-    comm: Comm,
-) -> Result<()> {
-    with(|e| {
-        let Some(route) = e.route_recv(comm, source, tag)? else {
-            e.place(Some(raw), Request::complete(Status::PROC_NULL, comm.0));
-            return Ok(());
-        };
-        // SAFETY: the caller vouches for the buffer until completion.
-        let payload = unsafe { e.payload(buffer, count, datatype) }?;
-        e.check_start(About { slot: Some(raw), ..About::receive(buffer, count, datatype) })?;
-        e.start_recv_of(datatype, Some(raw), route, tag, payload, comm);
-        Ok(())
-    })
-}
-
 impl Engine {
     /// Makes a request for a receive of bytes and matches it, or posts it.
     pub(crate) fn start_recv(

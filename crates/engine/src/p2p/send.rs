@@ -5,7 +5,7 @@ use super::{Mode, Route};
 use crate::check::About;
 use crate::payload::Payload;
 use crate::progress::wait_for;
-use crate::request::{Request, Role, SendState, abandon, persistent, wait};
+use crate::request::{Request, Role, SendState, abandon, wait};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Result, lock, with};
 use mpi_abi::consts::MPI_BYTE;
@@ -103,34 +103,6 @@ unsafe fn isend_as(
         let mode = e.mode_of(mode);
         e.check_start(about)?;
         e.start_send(None, route, tag, payload, comm, mode, false)
-    })
-}
-
-/// Starts a persistent send again, in its own handle.
-///
-/// # Safety
-/// As for [`isend`].
-#[expect(clippy::too_many_arguments, reason = "the arguments of MPI_Send_init")]
-pub(crate) unsafe fn start_into(
-    raw: usize,
-    buffer: *mut u8,
-    count: usize,
-    datatype: Datatype,
-    dest: c_int,
-    tag: c_int,
-    comm: Comm,
-    mode: Mode,
-) -> Result<()> {
-    with(|e| {
-        let Some(route) = e.route_send(comm, dest, tag)? else {
-            e.place(Some(raw), Request::complete(Status::EMPTY, comm.0));
-            return Ok(());
-        };
-        // SAFETY: the caller vouches for the buffer until completion.
-        let payload = unsafe { e.payload(buffer, count, datatype) }?;
-        let (mode, route) = (e.mode_of(mode), route.of(e, datatype));
-        e.check_start(About { slot: Some(raw), ..About::send(buffer, count, datatype) })?;
-        e.start_send(Some(raw), route, tag, payload, comm, mode, false).map(|_| ())
     })
 }
 
@@ -396,7 +368,7 @@ impl Engine {
         match slot {
             Some(raw) => {
                 if let Some(request) = self.requests.get_mut(raw) {
-                    persistent::refill(request, fresh);
+                    *request = fresh;
                 }
                 raw
             }
