@@ -96,12 +96,34 @@ class Idup(Case):
         self.works(copy)
         copy.Free()
 
+    def test_what_is_kept_with_it_may_be_set_before_it_is_complete(self) -> None:
+        """Error handler, name, attributes: what needs no other process."""
+        key = MPI.Comm.Create_keyval(nopython=False)
+        if self.rank == 0:
+            MPI.COMM_WORLD.Barrier()
+        copy, request = self.comm.Idup()
+        self.assertEqual(copy.Get_errhandler(), self.comm.Get_errhandler())
+        copy.Set_errhandler(MPI.ERRORS_ABORT)
+        self.assertEqual(copy.Get_errhandler(), MPI.ERRORS_ABORT)
+        copy.name = "early"
+        self.assertEqual(copy.name, "early")
+        self.assertIsNone(copy.Get_attr(key))
+        copy.Set_attr(key, "kept")
+        if self.rank != 0:
+            MPI.COMM_WORLD.Barrier()
+        request.Wait()
+        self.assertEqual((copy.name, copy.Get_attr(key)), ("early", "kept"))
+        self.assertEqual(copy.Get_errhandler(), MPI.ERRORS_ABORT)
+        self.works(copy)
+        copy.Free()
+        MPI.Comm.Free_keyval(key)
+
     @ours_only("undefined elsewhere")
     def test_not_before_it_is_complete(self) -> None:
         if self.rank != 0:
             copy, request = self.comm.Idup()
             self.comm.Barrier()
-            for use in (copy.Get_size, copy.Dup, copy.Free, lambda: copy.Send(b"", 0), copy.Get_name):
+            for use in (copy.Get_size, copy.Dup, copy.Free, copy.Get_group, lambda: copy.Send(b"", 0)):
                 with self.mpi_error(MPI.ERR_COMM) as raised:
                     use()
                 self.assertIn("still being made", raised.text)

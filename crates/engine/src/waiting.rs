@@ -102,7 +102,7 @@ impl Engine {
         let peer = u32::try_from(what.peer).ok();
         Story {
             site: place.to_owned(),
-            comm: comm.map(|comm| comm.name.clone()).unwrap_or_default(),
+            comm: comm.map(|comm| comm.kept.name.clone()).unwrap_or_default(),
             peer: comm.and_then(|comm| comm.core.peers().rank_of(peer?)),
         }
     }

@@ -1,7 +1,7 @@
 //! The life of MPI in this process: initialization, the two predefined communicators, the end,
 //! and the early end (MPI-5.0 chapter 11).
 
-use crate::comm::{Comm, CommCore, SELF_CONTEXT, WORLD_CONTEXT};
+use crate::comm::{Comm, CommCore, Kept, SELF_CONTEXT, WORLD_CONTEXT};
 use crate::group::Group;
 use crate::progress::wait_for;
 use crate::protocol::Transport;
@@ -154,14 +154,12 @@ fn join(asked_level: c_int) -> Result<()> {
         let myself = Arc::new(Group::from_ranks(vec![job.rank]));
         let world = Arc::new(CommCore::new(WORLD_CONTEXT, everybody, job.rank, None));
         let own = Arc::new(CommCore::new(SELF_CONTEXT, myself, 0, None));
-        e.world_comm = e.add_comm(None, Comm::named(world, "MPI_COMM_WORLD"));
-        e.self_comm = e.add_comm(None, Comm::named(own, "MPI_COMM_SELF"));
-        let initial = e.objects.initial.clone();
-        for raw in [e.world_comm, e.self_comm] {
-            if let Some(comm) = e.comms.get_mut(raw) {
-                comm.errhandler = initial.clone();
-            }
-        }
+        let errhandler = e.objects.initial.clone();
+        let [world, own] = [(world, "MPI_COMM_WORLD"), (own, "MPI_COMM_SELF")].map(|(core, name)| {
+            let kept = Kept { errhandler: errhandler.clone(), name: name.to_owned(), ..Kept::default() };
+            e.add_comm(None, Comm { core, kept })
+        });
+        (e.world_comm, e.self_comm) = (world, own);
         if shm::env::is_on(shm::env::CHECK) {
             e.check_from_now();
         }

@@ -49,7 +49,7 @@ impl Object {
     /// The object's attributes, or the error that there is no such object.
     fn attributes(self, e: &mut Engine) -> Result<&mut Attributes> {
         match self {
-            Self::Comm(comm) => Ok(&mut e.comm_mut(comm)?.attributes),
+            Self::Comm(comm) => Ok(&mut e.kept_mut(comm)?.attributes),
             Self::Type(datatype) => {
                 e.types.get(datatype)?;
                 Ok(e.objects.attributes.entry(datatype.raw()).or_default())

@@ -235,7 +235,7 @@ pub(crate) unsafe fn MPI_Comm_disconnect(comm: *mut Comm) -> Result<()> {
 
 pub(crate) unsafe fn MPI_Comm_set_info(comm: Comm, info: Info) -> Result<()> {
     with(|e| {
-        e.comm(comm)?;
+        e.kept(comm)?;
         let hints = info::get(&e.objects, info)?.clone();
         e.set_comm_hints(comm, &hints)
     })

@@ -128,10 +128,67 @@ static void attributes(void)
         OK(MPI_Comm_free_keyval(&keys[i]));
 }
 
+/* What needs no other process works before the communicator is there, and is there with it. */
+static void early(void)
+{
+    MPI_Comm copy, parent;
+    MPI_Request request;
+    MPI_Errhandler handler;
+    MPI_Info info;
+    char text[MPI_MAX_OBJECT_NAME];
+    int key, flag, length, values[2] = {1, 2}, *got;
+    OK(MPI_Comm_dup(MPI_COMM_WORLD, &parent));
+    OK(MPI_Comm_set_name(parent, "parent"));
+    OK(MPI_Comm_set_errhandler(parent, MPI_ERRORS_RETURN));
+    OK(MPI_Comm_create_keyval(copy_fn, delete_fn, &key, NULL));
+    OK(MPI_Comm_set_attr(parent, key, &values[0]));
+    if (rank == 0 && size > 1)
+        OK(MPI_Barrier(MPI_COMM_WORLD));
+    OK(MPI_Comm_idup(parent, &copy, &request));
+    deleted = 0;
+    OK(MPI_Comm_get_errhandler(copy, &handler));
+    CHECK(handler == MPI_ERRORS_RETURN);
+    OK(MPI_Comm_set_errhandler(copy, MPI_ERRORS_ABORT));
+    OK(MPI_Comm_get_errhandler(copy, &handler));
+    CHECK(handler == MPI_ERRORS_ABORT);
+    OK(MPI_Comm_get_name(copy, text, &length));
+    CHECK(length == 0 || !ours());
+    OK(MPI_Comm_set_name(copy, "copy"));
+    OK(MPI_Comm_get_name(copy, text, &length));
+    CHECK(!strcmp(text, "copy"));
+    OK(MPI_Comm_get_attr(copy, key, &got, &flag));
+    CHECK(flag && got == &values[0]);
+    OK(MPI_Comm_set_attr(copy, key, &values[1]));
+    CHECK(deleted == 1);
+    OK(MPI_Info_create(&info));
+    OK(MPI_Info_set(info, "mpi_assert_no_any_tag", "true"));
+    OK(MPI_Comm_set_info(copy, info));
+    OK(MPI_Info_free(&info));
+    if (rank != 0)
+        OK(MPI_Barrier(MPI_COMM_WORLD));
+    OK(MPI_Wait(&request, MPI_STATUS_IGNORE));
+    OK(MPI_Comm_get_errhandler(copy, &handler));
+    CHECK(handler == MPI_ERRORS_ABORT);
+    OK(MPI_Comm_get_name(copy, text, &length));
+    CHECK(!strcmp(text, "copy") && length == 4);
+    OK(MPI_Comm_get_attr(copy, key, &got, &flag));
+    CHECK(flag && got == &values[1]);
+    OK(MPI_Comm_get_info(copy, &info));
+    OK(MPI_Info_get(info, "mpi_assert_no_any_tag", 9, text, &flag));
+    CHECK(flag && !strcmp(text, "true"));
+    OK(MPI_Info_free(&info));
+    works(copy);
+    OK(MPI_Comm_free(&copy));
+    CHECK(deleted == 2);
+    OK(MPI_Comm_free(&parent));
+    OK(MPI_Comm_free_keyval(&key));
+}
+
 static void wrong(void)
 {
-    MPI_Comm copy;
-    MPI_Request request;
+    MPI_Comm copy, other;
+    MPI_Request request, unused;
+    MPI_Group group;
     int n;
     FAILS(MPI_ERR_COMM, MPI_Comm_idup(MPI_COMM_NULL, &copy, &request));
     FAILS(MPI_ERR_ARG, MPI_Comm_idup(MPI_COMM_WORLD, NULL, &request));
@@ -144,6 +201,19 @@ static void wrong(void)
         FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_size(copy, &n));
         FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_free(&copy));
         FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Send(NULL, 0, MPI_INT, 0, 0, copy));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_rank(copy, &n));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_compare(copy, MPI_COMM_WORLD, &n));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_test_inter(copy, &n));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Topo_test(copy, &n));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Barrier(copy));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_disconnect(&copy));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_dup(copy, &other));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_idup(copy, &other, &unused));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_split(copy, 0, 0, &other));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Comm_group(copy, &group));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Irecv(NULL, 0, MPI_INT, 0, 0, copy, &unused));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Iprobe(0, 0, copy, &n, MPI_STATUS_IGNORE));
+        FAILS_WITH(MPI_ERR_COMM, "still being made", MPI_Recv_init(NULL, 0, MPI_INT, 0, 0, copy, &unused));
         OK(MPI_Barrier(MPI_COMM_WORLD));
     }
     OK(MPI_Wait(&request, MPI_STATUS_IGNORE));
@@ -159,6 +229,7 @@ int main(int argc, char **argv)
     late();
     many();
     attributes();
+    early();
     if (ours())
         wrong();
     finish();

@@ -258,8 +258,8 @@ impl Engine {
     /// My rank in the communicator of a context, and ` on NAME`.
     pub(super) fn here_on(&self, context: u32) -> (u32, String) {
         match self.comm_of_context(context & !1) {
-            Some(comm) if comm.name.is_empty() => (comm.core.rank, String::new()),
-            Some(comm) => (comm.core.rank, format!(" on {}", comm.name)),
+            Some(comm) if comm.kept.name.is_empty() => (comm.core.rank, String::new()),
+            Some(comm) => (comm.core.rank, format!(" on {}", comm.kept.name)),
             None => (self.me, String::new()),
         }
     }

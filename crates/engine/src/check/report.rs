@@ -114,7 +114,7 @@ impl Engine {
             return None;
         }
         let from = comm.and_then(|comm| comm.core.peers().rank_of(message.from)).unwrap_or(message.from);
-        let on = comm.map_or("", |comm| comm.name.as_str());
+        let on = comm.map_or("", |comm| comm.kept.name.as_str());
         let on = if on.is_empty() { String::new() } else { format!(" on {on}") };
         let tag = message.tag;
         Some(match &message.body {

@@ -60,10 +60,10 @@ impl CommCore {
     }
 }
 
-/// A communicator of this process, behind a handle.
-pub struct Comm {
-    /// What does not change.
-    pub core: Arc<CommCore>,
+/// What the user keeps with a communicator. It is there from the first moment, also while the communicator is still
+/// being made.
+#[derive(Default)]
+pub struct Kept {
     /// Its error handler.
     pub errhandler: Handler,
     /// Its name (MPI_Comm_set_name).
@@ -72,16 +72,19 @@ pub struct Comm {
     pub attributes: Attributes,
 }
 
-impl Comm {
-    /// A communicator with the defaults.
-    pub fn new(core: Arc<CommCore>) -> Self {
-        Self { core, errhandler: Handler::Fatal, name: String::new(), attributes: Attributes::default() }
+impl Kept {
+    /// What a new communicator begins with.
+    pub fn with(errhandler: Handler) -> Self {
+        Self { errhandler, ..Self::default() }
     }
+}
 
-    /// A communicator with a name.
-    pub fn named(core: Arc<CommCore>, name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::new(core) }
-    }
+/// A communicator of this process, behind a handle.
+pub struct Comm {
+    /// What does not change.
+    pub core: Arc<CommCore>,
+    /// What the user keeps with it.
+    pub kept: Kept,
 }
 
 impl Engine {
@@ -115,13 +118,21 @@ impl Engine {
         self.comm(handle).map(|c| Arc::clone(&c.core))
     }
 
-    /// The communicator behind a user's handle, to change it.
-    pub fn comm_mut(&mut self, handle: CommHandle) -> Result<&mut Comm> {
-        let raw = self.comm_raw(handle);
-        if self.comms.get(raw).is_none() {
-            return Err(self.bad_comm(handle));
+    /// What the user keeps with the communicator behind a handle.
+    pub fn kept(&self, handle: CommHandle) -> Result<&Kept> {
+        match self.comms.get(self.comm_raw(handle)) {
+            Some(comm) => Ok(&comm.kept),
+            None => self.kept_of_unfinished(handle).ok_or_else(|| self.bad_comm(handle)),
         }
-        self.comms.get_mut(raw).ok_or_else(|| Error::new(MPI_ERR_COMM, "the communicator is gone"))
+    }
+
+    /// The same, to change it.
+    pub fn kept_mut(&mut self, handle: CommHandle) -> Result<&mut Kept> {
+        self.kept(handle)?;
+        let raw = self.comm_raw(handle);
+        let unfinished = self.duplicates.values_mut().flatten().find_map(|one| one.kept_mut(raw));
+        let kept = self.comms.get_mut(raw).map(|comm| &mut comm.kept).or(unfinished);
+        kept.ok_or_else(|| Error::new(MPI_ERR_COMM, "the communicator is gone"))
     }
 
     /// The error for a handle that is no communicator.

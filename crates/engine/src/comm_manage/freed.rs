@@ -3,7 +3,8 @@
 //! stays here, where no handle leads, until the last of them is gone.
 
 use crate::Engine;
-use crate::comm::{Comm, facts};
+use crate::comm::{Comm, Kept, facts};
+use mpi_abi::Comm as Handle;
 use std::collections::HashSet;
 
 impl Engine {
@@ -37,6 +38,11 @@ impl Engine {
     /// A communicator by its handle in the table, also one that was freed.
     pub(crate) fn comm_even_freed(&self, raw: usize) -> Option<&Comm> {
         self.comms.get(raw).or_else(|| self.freed.get(&raw))
+    }
+
+    /// What the user keeps, or kept, with a communicator: for an error of an operation on it.
+    pub(crate) fn kept_even_freed(&self, handle: Handle) -> Option<&Kept> {
+        self.kept(handle).ok().or_else(|| self.freed.get(&handle.raw()).map(|comm| &comm.kept))
     }
 
     /// A communicator by its first context, also one that was freed.

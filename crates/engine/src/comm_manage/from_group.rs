@@ -6,7 +6,7 @@
 use super::agree::{self, PAIR, Reader, TRIPLE};
 use super::inter::connect;
 use super::world_rank;
-use crate::comm::{CommCore, SELF_CONTEXT, bad_rank};
+use crate::comm::{CommCore, Kept, SELF_CONTEXT, bad_rank};
 use crate::errhandler::Handler;
 use crate::group::Group;
 use crate::{Error, Result, with};
@@ -26,7 +26,7 @@ pub fn create_from_group(group: &Group, string_tag: &[u8], handler: Handler) -> 
         return Err(Error::new(MPI_ERR_GROUP, format!("this process is not in the group of {}", group.size())));
     };
     let context = meet(&[string_tag], group.iter().collect(), me, PAIR)?;
-    Ok(with(|e| e.enter(None, CommCore::new(context, Arc::new(group.clone()), rank, None), handler, None)))
+    Ok(with(|e| e.enter(None, CommCore::new(context, Arc::new(group.clone()), rank, None), Kept::with(handler), None)))
 }
 
 /// An intercommunicator between two groups, whose members all call this with the same string tag; null if

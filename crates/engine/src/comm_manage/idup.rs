@@ -8,8 +8,7 @@
 use super::agree::{Inter, PAIR, Reader, TRIPLE, first_side, take, tell, was_taken};
 use super::{Parent, world_rank};
 use crate::attr::Attributes;
-use crate::comm::CommCore;
-use crate::errhandler::Handler;
+use crate::comm::{CommCore, Kept};
 use crate::group::Group;
 use crate::info::Info;
 use crate::p2p::Route;
@@ -31,7 +30,15 @@ pub(crate) struct Duplicate {
     /// The user's request.
     request: usize,
     parent: Parent,
-    with: Copied,
+    /// What the user keeps with it already.
+    kept: Kept,
+}
+
+impl Duplicate {
+    /// That, if this is the communicator that gets the handle `raw`.
+    pub(crate) fn kept_mut(&mut self, raw: usize) -> Option<&mut Kept> {
+        (self.handle == raw).then_some(&mut self.kept)
+    }
 }
 
 /// What a duplicate gets besides groups, topology and error handler: as it was when the call was made.
@@ -63,18 +70,22 @@ pub fn idup(comm: Handle, copied: Option<Copied>) -> Result<Option<(Handle, usiz
         tell(context, member, DUPLICATES, &base.to_le_bytes())?;
     }
     Ok(with(|e| {
-        let (handle, request) = (copied.is_some().then(|| e.reserve_duplicate(comm)))?;
-        e.enter_duplicate(Duplicate { handle, request, parent, with: copied? }, base);
-        Some((Handle::from_raw(handle), request))
+        let duplicate = e.reserve_duplicate(parent, copied?, comm);
+        let made = (Handle::from_raw(duplicate.handle), duplicate.request);
+        e.enter_duplicate(duplicate, base);
+        Some(made)
     }))
 }
 
 impl Engine {
     /// A handle without a communicator, and a request that is complete when it has one.
-    fn reserve_duplicate(&mut self, comm: Handle) -> (usize, usize) {
+    fn reserve_duplicate(&mut self, parent: Parent, copied: Copied, comm: Handle) -> Duplicate {
         let handle = self.comms.reserve();
         let request = Request::active(Role::Nothing, Payload::EMPTY, self.comm_raw(comm));
-        (handle, self.requests.insert(request))
+        let request = self.requests.insert(request);
+        self.keep_hints(handle, &copied.hints);
+        let kept = Kept { attributes: copied.attributes, ..Kept::with(parent.handler.clone()) };
+        Duplicate { handle, request, parent, kept }
     }
 
     /// Waits for the numbers in the background.
@@ -86,10 +97,7 @@ impl Engine {
         comm: Handle,
     ) -> Option<(Handle, usize)> {
         let route = Route { context: parent.core.context + 1, peer: first.cast_signed() };
-        let pending = copied.map(|with| {
-            let (handle, request) = self.reserve_duplicate(comm);
-            Duplicate { handle, request, parent, with }
-        });
+        let pending = copied.map(|copied| self.reserve_duplicate(parent, copied, comm));
         let made = pending.as_ref().map(|pending| (Handle::from_raw(pending.handle), pending.request));
         let numbers = Payload::Owned(vec![0; size_of::<u32>()].into());
         let receive = self.start_recv(None, route, DUPLICATES, numbers, comm);
@@ -114,21 +122,22 @@ impl Engine {
             Ok(base) => self.enter_duplicate(duplicate, base),
             Err(error) => {
                 self.comms.give_up(duplicate.handle);
+                self.objects.comms.remove(&duplicate.handle);
                 self.fail_request(duplicate.request, error);
             }
         }
     }
 
-    /// The error handler that a duplicate which is still being made will have. The standard lets nobody use the
-    /// handle yet, but mpi4py sets the error handler at once, and every other library lets it.
+    /// What the user keeps with a duplicate that is still being made. The standard lets nobody use the handle yet, but
+    /// mpi4py sets the error handler at once, and with other libraries all that needs no other process works.
     #[cold]
-    pub(crate) fn handler_to_be(&mut self, comm: Handle) -> Option<&mut Handler> {
-        let unfinished = self.duplicates.values_mut().flatten();
-        unfinished.map(|one| (one.handle, &mut one.parent.handler)).find(|(raw, _)| *raw == comm.raw()).map(|one| one.1)
+    pub(crate) fn kept_of_unfinished(&self, comm: Handle) -> Option<&Kept> {
+        let unfinished = self.duplicates.values().flatten().find(|one| one.handle == comm.raw());
+        unfinished.map(|one| &one.kept)
     }
 
     fn enter_duplicate(&mut self, duplicate: Duplicate, base: u32) {
-        let Duplicate { handle, request, parent, with } = duplicate;
+        let Duplicate { handle, request, parent, kept } = duplicate;
         let old = &parent.core;
         let make = |context, remote| CommCore::new(context, Arc::clone(&old.group), old.rank, remote);
         let (core, local) = match &old.remote {
@@ -138,12 +147,7 @@ impl Engine {
                 (make(contexts.inter, Some(Arc::clone(remote))), Some(Arc::new(make(contexts.local, None))))
             }
         };
-        let new = self.enter(Some(handle), core, parent.handler, local);
-        if let Ok(comm) = self.comm_mut(new) {
-            comm.attributes = with.attributes;
-        }
-        // The communicator is there: the hints find it.
-        let _ = self.set_comm_hints(new, &with.hints);
+        self.enter(Some(handle), core, kept, local);
         if let Some(request) = self.requests.get_mut(request) {
             request.status = Status::EMPTY;
         }

@@ -30,7 +30,7 @@ pub use inter::{intercomm_create, intercomm_merge};
 pub use make::{create, create_group, dup, split};
 pub use resource::split_type;
 
-use crate::comm::{Comm, CommCore};
+use crate::comm::{Comm, CommCore, Kept};
 use crate::errhandler::Handler;
 use crate::group::{Comparison, Group};
 use crate::info::{self, Info};
@@ -59,7 +59,7 @@ impl Engine {
 
     /// The hints of a communicator: the standard's, as they were given or with their defaults.
     pub fn comm_hints(&self, handle: Handle) -> Result<Info> {
-        self.comm(handle)?;
+        self.kept(handle)?;
         let given = self.objects.comms.get(&self.comm_raw(handle)).map(|extras| &extras.hints);
         let mut info = Info::default();
         for (key, default) in HINTS {
@@ -75,8 +75,12 @@ impl Engine {
 
     /// Takes over the hints of `given`.
     pub fn set_comm_hints(&mut self, handle: Handle, given: &Info) -> Result<()> {
-        self.comm(handle)?;
-        let raw = self.comm_raw(handle);
+        self.kept(handle)?;
+        self.keep_hints(self.comm_raw(handle), given);
+        Ok(())
+    }
+
+    fn keep_hints(&mut self, raw: usize, given: &Info) {
         for (key, default) in HINTS {
             if let Some(value) = given.text(key)
                 && (matches!(&*value, "true" | "false") || default.is_empty())
@@ -84,22 +88,14 @@ impl Engine {
                 self.objects.comms.entry(raw).or_default().hints.put(key, &value);
             }
         }
-        Ok(())
     }
 
     /// Enters a new communicator into the tables, under a handle that was reserved or a new one.
-    fn enter(
-        &mut self,
-        reserved: Option<usize>,
-        core: CommCore,
-        handler: Handler,
-        local: Option<Arc<CommCore>>,
-    ) -> Handle {
-        let comm = Comm { errhandler: handler, ..Comm::new(Arc::new(core)) };
-        let raw = self.add_comm(reserved, comm);
+    fn enter(&mut self, reserved: Option<usize>, core: CommCore, kept: Kept, local: Option<Arc<CommCore>>) -> Handle {
+        let raw = self.add_comm(reserved, Comm { core: Arc::new(core), kept });
         if let Some(local) = local {
             self.contexts.attach(&local);
-            self.objects.comms.insert(raw, Extras { local: Some(local), ..Extras::default() });
+            self.objects.comms.entry(raw).or_default().local = Some(local);
         }
         Handle::from_raw(raw)
     }
@@ -130,7 +126,7 @@ impl Parent {
     pub(crate) fn of(handle: Handle) -> Result<Self> {
         with(|e| {
             let comm = e.comm(handle)?;
-            let (core, handler) = (Arc::clone(&comm.core), comm.errhandler.clone());
+            let (core, handler) = (Arc::clone(&comm.core), comm.kept.errhandler.clone());
             Ok(Self { core, local: e.local_comm(handle).cloned(), handler, me: e.me })
         })
     }
@@ -144,7 +140,7 @@ impl Parent {
     pub(crate) fn intra(&self, context: u32, group: Arc<Group>, topology: Option<Arc<Topology>>) -> Handle {
         let Some(rank) = group.rank_of(self.me) else { return MPI_COMM_NULL };
         let core = CommCore { topology, ..CommCore::new(context, self.in_session(group), rank, None) };
-        with(|e| e.enter(None, core, self.handler.clone(), None))
+        with(|e| e.enter(None, core, Kept::with(self.handler.clone()), None))
     }
 
     /// The group as one of the session that this communicator comes from.
@@ -163,7 +159,10 @@ impl Parent {
 fn enter_inter(contexts: agree::Inter, local: Arc<Group>, remote: Arc<Group>, me: u32, handler: Handler) -> Handle {
     let Some(rank) = local.rank_of(me).filter(|_| !remote.is_empty()) else { return MPI_COMM_NULL };
     let own = Arc::new(CommCore::new(contexts.local, Arc::clone(&local), rank, None));
-    with(|e| e.enter(None, CommCore::new(contexts.inter, local, rank, Some(remote)), handler, Some(own)))
+    with(|e| {
+        let core = CommCore::new(contexts.inter, local, rank, Some(remote));
+        e.enter(None, core, Kept::with(handler), Some(own))
+    })
 }
 
 /// The rank in the job of a member; members have one.
@@ -231,11 +230,11 @@ pub fn name(e: &Engine, handle: Handle) -> Result<String> {
     if handle == MPI_COMM_NULL {
         return Ok("MPI_COMM_NULL".to_owned());
     }
-    Ok(e.comm(handle)?.name.clone())
+    Ok(e.kept(handle)?.name.clone())
 }
 
 /// Names a communicator.
 pub fn set_name(e: &mut Engine, handle: Handle, name: &str) -> Result<()> {
-    naming::fit(name).clone_into(&mut e.comm_mut(handle)?.name);
+    naming::fit(name).clone_into(&mut e.kept_mut(handle)?.name);
     Ok(())
 }

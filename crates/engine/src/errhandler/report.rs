@@ -90,7 +90,7 @@ impl Engine {
     /// The error handler of `object`, or the error that there is no such object.
     pub fn handler(&self, object: Object) -> Result<&Handler> {
         match object {
-            Object::Comm(comm) => Ok(&self.comm(comm)?.errhandler),
+            Object::Comm(comm) => Ok(&self.kept(comm)?.errhandler),
             Object::Win(win) => self.objects.handlers.get(&win.raw()).ok_or_else(|| {
                 let what = if win == MPI_WIN_NULL { "MPI_WIN_NULL".into() } else { format!("{:#x}", win.raw()) };
                 Error::new(MPI_ERR_WIN, format!("{what} is not a window"))
@@ -110,7 +110,7 @@ impl Engine {
         let own = match object {
             Object::Unborn(handle) => super::unborn(&self.objects.errhandlers, handle),
             // An operation on it may have failed after it was freed.
-            Object::Comm(comm) => self.comm_even_freed(self.comm_raw(comm)).map(|comm| comm.errhandler.clone()),
+            Object::Comm(comm) => self.kept_even_freed(comm).map(|kept| kept.errhandler.clone()),
             _ => self.handler(object).ok().cloned(),
         };
         if let Some(own) = own {
@@ -127,12 +127,7 @@ impl Engine {
 
     /// Gives `object` the error handler behind `handle`.
     pub fn set_handler(&mut self, object: Object, handle: Errhandler) -> Result<()> {
-        if let Err(error) = self.handler(object) {
-            let Object::Comm(comm) = object else { return Err(error) };
-            let handler = super::resolve(&self.objects.errhandlers, handle, Owner::Comm)?;
-            *self.handler_to_be(comm).ok_or(error)? = handler;
-            return Ok(());
-        }
+        self.handler(object)?;
         let owner = match object {
             Object::Win(_) => Owner::Win,
             Object::File(_) => Owner::File,
@@ -141,21 +136,21 @@ impl Engine {
         };
         let handler = super::resolve(&self.objects.errhandlers, handle, owner)?;
         match object {
-            Object::Comm(comm) => self.comm_mut(comm)?.errhandler = handler,
+            Object::Comm(comm) => self.kept_mut(comm)?.errhandler = handler,
             Object::File(MPI_FILE_NULL) => self.objects.file_handler = handler,
             Object::Win(Win(raw)) | Object::File(File(raw)) => {
                 self.objects.handlers.insert(raw, handler);
             }
             Object::Session(session) => session::get_mut(&mut self.objects, session)?.errhandler = handler,
-            Object::Unborn(_) | Object::Process => self.comm_mut(MPI_COMM_SELF)?.errhandler = handler,
+            Object::Unborn(_) | Object::Process => self.kept_mut(MPI_COMM_SELF)?.errhandler = handler,
         }
         Ok(())
     }
 
     fn describe(&self, object: Object) -> String {
         match object {
-            Object::Comm(comm) => match self.comm_even_freed(self.comm_raw(comm)) {
-                Some(comm) if !comm.name.is_empty() => comm.name.clone(),
+            Object::Comm(comm) => match self.kept_even_freed(comm) {
+                Some(kept) if !kept.name.is_empty() => kept.name.clone(),
                 Some(_) => "a communicator".to_owned(),
                 None => "MPI_COMM_SELF".to_owned(),
             },
