@@ -82,16 +82,27 @@ impl<T> HandleTable<T> {
     }
 
     /// Stores `value` and gives its handle.
-    #[inline]
     pub fn insert(&mut self, value: T) -> usize {
-        let index = if let Some(index) = self.free.pop() {
-            self.slots[index as usize].value = Some(value);
-            index
-        } else {
-            let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-            self.slots.push(Slot { generation: 1, value: Some(value) });
-            index
-        };
+        self.insert_with(|| value)
+    }
+
+    /// As [`Self::insert`]; the value is made where it stays, which is for large ones that are made often.
+    #[inline(always)]
+    pub fn insert_with(&mut self, make: impl FnOnce() -> T) -> usize {
+        let Some(index) = self.free.pop() else { return self.insert_behind(make()) };
+        let slot = &mut self.slots[index as usize];
+        // What was there is nothing, which needs no look.
+        std::mem::forget(slot.value.replace(make()));
+        if self.tracked {
+            self.note_site(index);
+        }
+        self.handle_of(index)
+    }
+
+    #[cold]
+    fn insert_behind(&mut self, value: T) -> usize {
+        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot { generation: 1, value: Some(value) });
         if self.tracked {
             self.note_site(index);
         }
@@ -200,6 +211,19 @@ impl<T> HandleTable<T> {
         value
     }
 
+    /// Shows the object of `raw` to `look`; if that says true, the object is dropped and its handle stale from
+    /// now on. Whether it was.
+    #[inline]
+    pub fn drop_if(&mut self, raw: usize, look: impl FnOnce(&mut T) -> bool) -> bool {
+        let Some(index) = self.slot(raw) else { return false };
+        if !self.slots[index].value.as_mut().is_some_and(look) {
+            return false;
+        }
+        self.slots[index].value = None;
+        self.retire(index);
+        true
+    }
+
     /// Why `raw` is no handle of this table (for the error text).
     #[cold]
     pub fn why_stale(&self, raw: usize) -> Stale {
@@ -286,6 +310,19 @@ mod tests {
         let again = table.reserve();
         assert_eq!(again & 0xffff_ffff, first & 0xffff_ffff);
         assert_eq!(table.why_stale(first), Stale::Freed);
+    }
+
+    #[test]
+    fn an_object_goes_if_the_look_at_it_says_so() {
+        let mut table = HandleTable::new(Kind::Group);
+        let object = std::sync::Arc::new(());
+        let handle = table.insert(std::sync::Arc::clone(&object));
+        assert!(!table.drop_if(handle, |_| false));
+        assert!(table.get(handle).is_some());
+        assert!(table.drop_if(handle, |_| true));
+        assert_eq!((std::sync::Arc::strong_count(&object), table.len()), (1, 0));
+        assert!(!table.drop_if(handle, |_| true));
+        assert_ne!(table.insert(object), handle);
     }
 
     #[test]

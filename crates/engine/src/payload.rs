@@ -76,7 +76,7 @@ impl Payload {
     /// # Safety
     /// `to` is valid for writes of `len` bytes and does not overlap the message;
     /// `at + len` is at most [`Self::len`].
-    #[inline]
+    #[inline(always)]
     pub unsafe fn read(&self, at: usize, to: *mut u8, len: usize) {
         debug_assert!(at + len <= self.len());
         match self {
@@ -94,7 +94,7 @@ impl Payload {
     ///
     /// # Safety
     /// `from` is valid for reads of `len` bytes and does not overlap the message.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn write(&mut self, at: usize, from: *const u8, len: usize) {
         let room = self.len().saturating_sub(at).min(len);
         if room == 0 {

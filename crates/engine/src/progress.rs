@@ -82,11 +82,21 @@ impl Engine {
 
 /// Waits until `ready` gives something. `what` goes to the status page if the rank falls asleep.
 #[inline]
-pub(crate) fn wait_for<T>(what: Waiting, mut ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+pub(crate) fn wait_for<T>(what: Waiting, ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+    wait_until(|_| what, ready)
+}
+
+/// As [`wait_for`]; what the wait is about is asked only if there is one.
+#[inline]
+pub(crate) fn wait_until<T>(
+    about: impl FnOnce(&mut Engine) -> Waiting,
+    mut ready: impl FnMut(&mut Engine) -> Option<T>,
+) -> Result<T> {
     let mut e = lock();
     if let Some(value) = ready(&mut e) {
         return Ok(value);
     }
+    let what = about(&mut e);
     // The peer runs, as a rule: a short while of plain polling before anything else.
     let mut backoff = e.backoff(what.next);
     loop {

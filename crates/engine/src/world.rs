@@ -126,6 +126,7 @@ pub fn init(required: c_int) -> Result<c_int> {
 
 fn join(asked_level: c_int) -> Result<()> {
     // Ctrl-C works also while the ranks of another launcher wait for each other.
+    shm::fence::prepare();
     let job = job::join_unless(&mut crate::progress::interrupted).map_err(|e| Error::new(MPI_ERR_OTHER, e.text))?;
     // The mapping and the seat belong to the process: they end with it.
     let job: &'static Job = Box::leak(Box::new(job));

@@ -52,6 +52,7 @@ fn MPI(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<request::Request>()?;
     module.add_class::<request::Prequest>()?;
     module.add_class::<request::Grequest>()?;
+    request::pool::prepare(module.py())?;
     module.add_class::<message::Message>()?;
     module.add_class::<op::Op>()?;
     module.add_class::<group::Group>()?;

@@ -59,6 +59,7 @@ macro_rules! sends {
             unsafe { send::send(base, n, datatype, dest, tag, comm, Mode::$mode) }
         }
 
+        #[inline(always)]
         pub(crate) unsafe fn $nonblocking(
             buf: *const c_void, count: Count, datatype: Datatype, dest: c_int, tag: c_int, comm: Comm,
             request: *mut Request,
@@ -125,6 +126,7 @@ pub(crate) unsafe fn MPI_Recv(
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) unsafe fn MPI_Irecv(
     buf: *mut c_void,
     count: Count,

@@ -178,15 +178,18 @@ pub(crate) unsafe fn MPI_Waitall(
     // SAFETY: the C caller's word for the arrays.
     unsafe {
         let requests = Requests::new(count, array_of_requests)?;
-        let mut failed = Vec::new();
-        wait::wait_all(&requests.1, |index, outcome| {
-            if outcome.error.is_some() || outcome.general.is_some() {
-                failed.push((index, index, outcome));
-            } else {
-                requests.settle(index, index, &outcome, array_of_statuses);
-            }
-        })?;
-        requests.conclude(failed, array_of_statuses)
+        let mut others = Vec::new();
+        wait::wait_all(
+            &requests.1,
+            |index, status| {
+                requests.clear(index);
+                if !array_of_statuses.is_null() {
+                    put_at(array_of_statuses, index, status, MPI_SUCCESS);
+                }
+            },
+            |index, outcome| others.push((index, index, outcome)),
+        )?;
+        if others.is_empty() { Ok(()) } else { requests.conclude(others, array_of_statuses) }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod calls;
 pub mod coll;
 pub mod cpus;
 pub mod env;
+pub mod fence;
 #[cfg(not(loom))]
 pub mod job;
 #[cfg(not(loom))]

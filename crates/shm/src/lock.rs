@@ -1,7 +1,8 @@
-//! A lock between the threads of one process: one compare-and-swap when nobody competes, a short
+//! A lock between the threads of one process: one compare-and-swap and a store when nobody competes, a short
 //! spin, then a futex. The holder can see that others wait ([`Guard::contended`]) and step aside,
 //! which is how a thread that polls for messages shares the engine with the others.
 
+use crate::fence;
 use crate::os::futex;
 use crate::sync::{AtomicU32, Ordering};
 use std::cell::UnsafeCell;
@@ -13,13 +14,13 @@ const SPINS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-/// Held, and somebody may sleep on the word.
-const AWAITED: u32 = 2;
 
 /// A value that one thread at a time may use.
 pub struct Lock<T> {
     word: AtomicU32,
     waiting: AtomicU32,
+    /// 1 while somebody sleeps, or is about to: to be woken. A futex word.
+    asleep: AtomicU32,
     value: UnsafeCell<T>,
 }
 
@@ -35,14 +36,20 @@ pub struct Guard<'a, T>(&'a Lock<T>);
 impl<T> Lock<T> {
     /// A free lock around `value`.
     pub fn new(value: T) -> Self {
-        Self { word: AtomicU32::new(FREE), waiting: AtomicU32::new(0), value: UnsafeCell::new(value) }
+        let [word, waiting, asleep] = [FREE, 0, 0].map(AtomicU32::new);
+        Self { word, waiting, asleep, value: UnsafeCell::new(value) }
+    }
+
+    #[inline]
+    fn try_take(&self) -> bool {
+        // SYNC lock: what the last holder wrote is visible to us.
+        self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Waits until the lock is ours.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
-        // SYNC lock: what the last holder wrote is visible to us.
-        if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if !self.try_take() {
             self.lock_slowly();
         }
         Guard(self)
@@ -51,19 +58,39 @@ impl<T> Lock<T> {
     #[cold]
     fn lock_slowly(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        for _ in 0..SPINS {
+        let spun = (0..SPINS).any(|_| {
             crate::sync::spin_hint();
-            // SYNC lock: as in `lock`.
-            if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.try_take()
+        });
+        if !spun {
+            self.sleep_until_taken();
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn sleep_until_taken(&self) {
+        loop {
+            // A swap: as on the pages (`RankPage::fall_asleep`).
+            self.asleep.swap(1, Ordering::Relaxed);
+            // SYNC lock-sleep: we say that we sleep, then look at the word; the holder gives the word back, then
+            // looks whether anybody sleeps.
+            fence::heavy_here();
+            if self.try_take() {
+                return;
+            }
+            futex::wait(&self.asleep, 1, Duration::from_secs(1));
+            if self.try_take() {
                 return;
             }
         }
-        // SYNC lock: as in `lock`.
-        while self.word.swap(AWAITED, Ordering::Acquire) != FREE {
-            futex::wait(&self.word, AWAITED, Duration::from_secs(1));
+    }
+
+    #[cold]
+    fn wake(&self) {
+        if self.asleep.swap(0, Ordering::Relaxed) != 0 {
+            futex::wake_all(&self.asleep);
         }
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -84,9 +111,11 @@ impl<'a, T> Guard<'a, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // SYNC lock: what we wrote is visible to the next holder.
-        if self.0.word.swap(FREE, Ordering::Release) == AWAITED {
-            futex::wake_all(&self.0.word);
+        let lock = self.0;
+        // SYNC lock: what we wrote is visible to the next holder. SYNC lock-sleep: see `sleep_until_taken`.
+        fence::store_and_light(&lock.word, FREE);
+        if lock.asleep.load(Ordering::Relaxed) != 0 {
+            lock.wake();
         }
     }
 }

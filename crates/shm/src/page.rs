@@ -115,7 +115,7 @@ impl RankPage {
         }
     }
 
-    /// The same without the fence, when the caller has just made one.
+    /// The same without the fence, when the caller has just made one, be it a light one ([`crate::fence`]).
     #[inline]
     pub fn wake_after_fence(&self) {
         if self.sleep.0.load(Ordering::Relaxed) != 0 {
@@ -137,8 +137,8 @@ impl RankPage {
         // between somebody's swap and the value that it replaced.
         // SYNC quiet: who sees this 1 sees that the rank is no longer settled from an earlier sleep.
         let before = self.sleep.0.swap(1, Ordering::Release);
-        // SYNC sleep: store-load ordering needs a full fence; see `wake`.
-        crate::sync::full_fence();
+        // SYNC sleep: store-load ordering; see `wake`.
+        crate::fence::heavy();
         before != 0
     }
 

@@ -16,6 +16,18 @@ pub fn spin_hint() {
     loom::thread::yield_now();
 }
 
+/// Asks for the line of `place`, to write to it soon.
+#[inline]
+pub(crate) fn prefetch_to_write<T>(place: &T) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: a hint, which has no effect on memory; processors that do not know it do nothing.
+    unsafe {
+        core::arch::asm!("prefetchw byte ptr [{}]", in(reg) place, options(nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    let _ = place;
+}
+
 /// A full fence: orders the stores before it and the loads after it, which nothing weaker does.
 #[inline]
 pub fn full_fence() {
@@ -28,18 +40,4 @@ pub fn full_fence() {
     }
     #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
     fence(Ordering::SeqCst);
-}
-
-/// Stores `value` for others to see (release), and orders the store before the loads that follow
-/// (a full fence): the "give, then look whether anybody sleeps" of a wake-up.
-#[inline]
-pub fn store_and_fence(word: &AtomicU32, value: u32) {
-    // On x86-64 an exchange is both in one instruction, about half the price of store and mfence.
-    #[cfg(all(target_arch = "x86_64", not(loom)))]
-    word.swap(value, Ordering::SeqCst);
-    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-    {
-        word.store(value, Ordering::Release);
-        fence(Ordering::SeqCst);
-    }
 }

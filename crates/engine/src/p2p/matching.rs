@@ -146,7 +146,7 @@ pub struct Contexts {
 }
 
 impl Contexts {
-    #[inline]
+    #[inline(always)]
     fn slot(&mut self, id: u32) -> &mut Context {
         if let Some((last, slot)) = self.last
             && last == id
@@ -156,6 +156,7 @@ impl Contexts {
         self.find_slot(id)
     }
 
+    #[cold]
     fn find_slot(&mut self, id: u32) -> &mut Context {
         let slot = if let Some(slot) = self.by_id.get(&id) {
             *slot
@@ -199,7 +200,7 @@ impl Contexts {
     }
 
     /// The rank, in the context's communicator, of world rank `from`.
-    #[inline]
+    #[inline(always)]
     pub fn source_rank(&mut self, id: u32, from: u32) -> c_int {
         let rank = self.slot(id).comm.as_ref().and_then(|c| c.peers().rank_of(from));
         rank.unwrap_or(from).cast_signed()
@@ -226,9 +227,13 @@ impl Contexts {
     }
 
     /// A receive comes: the first message that fits it, taken out of the queue.
-    #[inline]
+    #[inline(always)]
     pub fn match_receive(&mut self, id: u32, source: i32, tag: c_int) -> Option<Unexpected> {
         let unexpected = &mut self.slot(id).unexpected;
+        if unexpected.is_empty() { None } else { Self::match_kept(unexpected, source, tag) }
+    }
+
+    fn match_kept(unexpected: &mut Queue<Unexpected>, source: i32, tag: c_int) -> Option<Unexpected> {
         let at = unexpected.fitting_message(source, tag)?;
         unexpected.take(at)
     }

@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// Resolves the destination of a send; none for MPI_PROC_NULL.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn route_send(&self, comm: Comm, dest: c_int, tag: c_int) -> Result<Option<Route>> {
         let core = &self.comm(comm)?.core;
         if tag < 0 {
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// Resolves the source of a receive or probe; none for MPI_PROC_NULL.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn route_recv(&self, comm: Comm, source: c_int, tag: c_int) -> Result<Option<Route>> {
         let core = &self.comm(comm)?.core;
         if tag < 0 && tag != MPI_ANY_TAG {

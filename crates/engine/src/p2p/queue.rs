@@ -174,7 +174,7 @@ impl<T: Keyed> Queue<T> {
     #[inline]
     pub(super) fn take(&mut self, at: usize) -> Option<T> {
         if self.index.is_none() {
-            let taken = self.entries.remove(at).flatten();
+            let taken = if at == 0 { self.entries.pop_front() } else { self.entries.remove(at) }.flatten();
             self.live -= usize::from(taken.is_some());
             return taken;
         }
@@ -208,11 +208,18 @@ impl<T: Keyed> Queue<T> {
     #[inline]
     pub(super) fn fitting_receive(&mut self, from: u32, tag: c_int) -> Option<usize> {
         let from = from.cast_signed();
+        let fits = |entry: &T| {
+            let (source, wanted) = entry.key();
+            (source < 0 || source == from) && (wanted == tag || wanted == MPI_ANY_TAG)
+        };
+        // Most messages come in the order of their receives.
+        if let Some(Some(entry)) = self.entries.front()
+            && fits(entry)
+        {
+            return Some(0);
+        }
         let Some(index) = &mut self.index else {
-            return self.position(|entry| {
-                let (source, wanted) = entry.key();
-                (source < 0 || source == from) && (wanted == tag || wanted == MPI_ANY_TAG)
-            });
+            return self.position(fits);
         };
         let (entries, first) = (&self.entries, self.first);
         let alive = |number: u64| alive(entries, first, number);

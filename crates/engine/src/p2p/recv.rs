@@ -75,6 +75,7 @@ pub unsafe fn irecv(
 
 impl Engine {
     /// Makes a request for a receive of bytes and matches it, or posts it.
+    #[inline(always)]
     pub(crate) fn start_recv(
         &mut self,
         slot: Option<usize>,
@@ -87,6 +88,7 @@ impl Engine {
     }
 
     /// As [`Self::start_recv`], of a datatype.
+    #[inline(always)]
     pub(crate) fn start_recv_of(
         &mut self,
         datatype: Datatype,
@@ -96,9 +98,10 @@ impl Engine {
         payload: Payload,
         comm: Comm,
     ) -> usize {
-        let state = RecvState::new(route.peer, route.context, tag, datatype);
-        let fresh = Request::active(Role::Recv(state), payload, self.comm_raw(comm));
-        let raw = self.place(slot, fresh);
+        let comm = self.comm_raw(comm);
+        let raw = self.place(slot, || {
+            Request::active(Role::Recv(RecvState::new(route.peer, route.context, tag, datatype)), payload, comm)
+        });
         self.begin_operation(raw);
         match self.contexts.match_receive(route.context, route.peer, tag) {
             Some(message) => self.deliver_unexpected(raw, message),

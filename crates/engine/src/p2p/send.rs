@@ -98,6 +98,7 @@ unsafe fn isend_as(
         let payload = unsafe { e.payload(buffer.cast_mut(), count, datatype) }?;
         let route = route.of(e, datatype);
         if matches!(mode, Mode::Standard | Mode::Ready) && e.try_send_now(route, tag, &payload)? {
+            e.fetch_ahead(route.peer.cast_unsigned());
             return Ok(e.sent_request());
         }
         let mode = e.mode_of(mode);
@@ -320,7 +321,8 @@ impl Engine {
             buffered: false,
             abandoned: false,
         };
-        let raw = self.place(slot, Request::active(Role::Send(state), payload, self.comm_raw(comm)));
+        let comm = self.comm_raw(comm);
+        let raw = self.place(slot, || Request::active(Role::Send(state), payload, comm));
         self.begin_operation(raw);
         self.begin_send(raw);
         Ok(raw)
@@ -360,19 +362,16 @@ impl Engine {
         self.hold_room(own, room);
         self.begin_operation(own);
         self.begin_send(own);
-        Ok(self.place(slot, Request::complete(Status::EMPTY, comm)))
+        Ok(self.place(slot, || Request::complete(Status::EMPTY, comm)))
     }
 
     /// Enters a request: into a persistent one's handle, or under a new handle.
-    pub(crate) fn place(&mut self, slot: Option<usize>, fresh: Request) -> usize {
-        match slot {
-            Some(raw) => {
-                if let Some(request) = self.requests.get_mut(raw) {
-                    *request = fresh;
-                }
-                raw
-            }
-            None => self.requests.insert(fresh),
+    #[inline(always)]
+    pub(crate) fn place(&mut self, slot: Option<usize>, make: impl FnOnce() -> Request) -> usize {
+        let Some(raw) = slot else { return self.requests.insert_with(make) };
+        if let Some(request) = self.requests.get_mut(raw) {
+            *request = make();
         }
+        raw
     }
 }

@@ -149,6 +149,14 @@ impl Engine {
         self.transport()?.try_eager(peer, route.context, tag, payload)
     }
 
+    /// A program that starts one send without waiting for it starts another one soon.
+    #[inline]
+    pub(crate) fn fetch_ahead(&mut self, peer: u32) {
+        if let Some(out) = self.transport.as_ref().and_then(|t| t.peers.get(peer as usize)?.out.as_ref()) {
+            out.fetch_ahead();
+        }
+    }
+
     /// Begins an active send request: at once if there is room, else behind what waits already.
     pub(crate) fn begin_send(&mut self, raw: usize) {
         let Some(Role::Send(send)) = self.requests.get(raw).map(|r| &r.role) else { return };

@@ -138,6 +138,7 @@ pub struct Request {
 
 impl Request {
     /// An active request.
+    #[inline(always)]
     pub fn active(role: Role, payload: Payload, comm: usize) -> Self {
         Self {
             state: State::Active,

@@ -104,7 +104,8 @@ impl Engine {
         let &Arguments { mode, buffer, count, datatype, tag, comm, .. } = arguments;
         let Some(route) = *route else {
             let status = if mode.is_some() { Status::EMPTY } else { Status::PROC_NULL };
-            self.place(Some(raw), Request::complete(status, self.comm_raw(comm)));
+            let comm = self.comm_raw(comm);
+            self.place(Some(raw), || Request::complete(status, comm));
             return Ok(());
         };
         let buffer = buffer as *mut u8;

@@ -3,7 +3,7 @@
 
 use super::grequest::Functions;
 use super::{Role, State, abandon};
-use crate::progress::{self, wait_for};
+use crate::progress::{self, wait_for, wait_until};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Error, Result, with};
 use mpi_abi::consts::{MPI_ERR_REQUEST, MPI_REQUEST_NULL};
@@ -77,6 +77,37 @@ impl Engine {
         }
     }
 
+    /// The status of `raw` to `give` if it has succeeded; its handle is used up. False: it is for [`take_outcome`],
+    /// whatever it is.
+    ///
+    /// [`take_outcome`]: Self::take_outcome
+    #[inline]
+    fn take_plain(&mut self, raw: usize, give: impl FnOnce(&Status)) -> bool {
+        if raw == self.sent {
+            give(&Status::EMPTY);
+            return true;
+        }
+        self.requests.drop_if(raw, |request| {
+            let plain = request.state == State::Complete
+                && request.error.is_none()
+                && request.recipe.is_none()
+                && !matches!(request.role, Role::General(_));
+            if plain {
+                give(&request.status);
+            }
+            plain
+        })
+    }
+
+    /// Whether `raw` is active still.
+    #[inline]
+    fn is_pending(&mut self, raw: usize) -> Result<bool> {
+        if raw == self.sent || self.requests.get(raw).is_some_and(|request| request.state == State::Complete) {
+            return Ok(false);
+        }
+        Ok(self.readiness(raw)? == Readiness::Pending)
+    }
+
     /// Whether `raw` would complete now; null and inactive ones count as `idle`.
     fn readiness(&mut self, raw: usize) -> Result<Readiness> {
         if is_null(raw) {
@@ -135,8 +166,7 @@ pub fn wait_in(call: Call, raw: usize) -> Result<Outcome> {
     if is_null(raw) {
         return Ok(Outcome::NOTHING);
     }
-    let what = with(|e| e.waiting_for(raw, call));
-    wait_for(what, |e| e.take_outcome(raw).transpose())?
+    wait_until(|e| e.waiting_for(raw, call), |e| e.take_outcome(raw).transpose())?
 }
 
 /// The same where the user does not have the request: when this returns, the buffer is no longer used.
@@ -152,32 +182,37 @@ pub fn test(raw: usize) -> Result<Option<Outcome>> {
     progress::poll(|e| e.take_outcome(raw))
 }
 
-/// Waits for all (MPI_Waitall). `each` gets index and outcome in order, and must not come back into the
-/// engine; a failed one does not stop the others.
-pub fn wait_all(raws: &[usize], mut each: impl FnMut(usize, Outcome)) -> Result<()> {
+/// Waits for all (MPI_Waitall). Each goes either to `plain`, index and status, if it succeeded and its handle is
+/// gone, or to `other`: both must not come back into the engine. A failed one does not stop the others.
+pub fn wait_all(
+    raws: &[usize],
+    mut plain: impl FnMut(usize, &Status),
+    mut other: impl FnMut(usize, Outcome),
+) -> Result<()> {
+    let about = |e: &mut Engine| {
+        let first = raws.iter().copied().find(|r| !is_null(*r));
+        first.map_or(Waiting::anybody(Call::Waitall), |r| e.waiting_for(r, Call::Waitall)).on(0)
+    };
     let mut done = 0;
-    let first = raws.iter().copied().find(|r| !is_null(*r));
-    let what = with(|e| first.map_or(Waiting::anybody(Call::Waitall), |r| e.waiting_for(r, Call::Waitall))).on(0);
     // All handles are looked at before any is used up.
-    wait_for(what, |e| {
-        while done < raws.len() {
-            match e.readiness(raws[done]) {
-                Err(error) => return Some(Err(error)),
-                Ok(Readiness::Pending) => {
-                    e.pending = raws[done];
+    wait_until(about, |e| {
+        while let Some(&raw) = raws.get(done) {
+            match e.is_pending(raw) {
+                Ok(false) => done += 1,
+                Ok(true) => {
+                    e.pending = raw;
                     return None;
                 }
-                Ok(_) => done += 1,
+                Err(error) => return Some(Err(error)),
             }
         }
-        Some(Ok(()))
-    })??;
-    with(|e| {
-        for (index, &raw) in raws.iter().enumerate() {
-            each(index, take(e, raw)?);
-        }
-        Ok(())
-    })
+        Some(raws.iter().enumerate().try_for_each(|(index, &raw)| {
+            if !e.take_plain(raw, |status| plain(index, status)) {
+                other(index, take(e, raw)?);
+            }
+            Ok(())
+        }))
+    })?
 }
 
 fn take(e: &mut Engine, raw: usize) -> Result<Outcome> {

@@ -57,7 +57,7 @@ pub(crate) enum Keep {
     #[default]
     Nothing,
     /// An object whose memory does not move while there is a reference.
-    Object(#[expect(dead_code, reason = "held, not read")] Py<PyAny>),
+    Object(Py<PyAny>),
     /// An export of the buffer protocol.
     View(#[expect(dead_code, reason = "held, not read")] View),
     /// Memory of elements of a datatype that was made for them.

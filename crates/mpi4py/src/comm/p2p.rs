@@ -2,7 +2,7 @@
 //! Chapter 3 of the standard.
 
 use super::Comm;
-use crate::buffer::{Access, Keep, numpy, spec};
+use crate::buffer::{Access, numpy, spec};
 use crate::call::mpi_wait;
 use crate::handle::{H, Handle};
 use crate::info::Info;
@@ -55,16 +55,14 @@ macro_rules! send_requests {
                 tag: c_int,
             ) -> PyResult<Py<$class>> {
                 let (comm, mut request) = (self.raw(), MPI_REQUEST_NULL);
-                let keep = if let Some(array) = numpy::direct(buf, Access::Read) {
+                if let Some(array) = numpy::direct(buf, Access::Read) {
                     let (addr, count, datatype) = (array.addr, array.count, array.datatype);
                     mpi_wait!(py, $function(addr, count, datatype, dest, tag, comm, &raw mut request))?;
-                    Keep::Object(buf.clone().unbind())
-                } else {
-                    let m = spec::send(buf, dest)?;
-                    mpi_wait!(py, $function(m.addr, m.count, m.datatype, dest, tag, comm, &raw mut request))?;
-                    m.keep
-                };
-                $class::make(py, request, keep)
+                    return $class::on(py, request, buf);
+                }
+                let m = spec::send(buf, dest)?;
+                mpi_wait!(py, $function(m.addr, m.count, m.datatype, dest, tag, comm, &raw mut request))?;
+                $class::make(py, request, m.keep)
             }
         )*}
     };
@@ -116,16 +114,14 @@ impl Comm {
     #[pyo3(signature = (buf, source = MPI_ANY_SOURCE, tag = MPI_ANY_TAG))]
     fn Irecv(&self, py: Python<'_>, buf: &Bound<'_, PyAny>, source: c_int, tag: c_int) -> PyResult<Py<Request>> {
         let (comm, mut request) = (self.raw(), MPI_REQUEST_NULL);
-        let keep = if let Some(array) = numpy::direct(buf, Access::Write) {
+        if let Some(array) = numpy::direct(buf, Access::Write) {
             let (addr, count, datatype) = (array.addr, array.count, array.datatype);
             mpi_wait!(py, MPI_Irecv_c(addr, count, datatype, source, tag, comm, &raw mut request))?;
-            Keep::Object(buf.clone().unbind())
-        } else {
-            let m = spec::recv(buf, source)?;
-            mpi_wait!(py, MPI_Irecv_c(m.addr, m.count, m.datatype, source, tag, comm, &raw mut request))?;
-            m.keep
-        };
-        Request::make(py, request, keep)
+            return Request::on(py, request, buf);
+        }
+        let m = spec::recv(buf, source)?;
+        mpi_wait!(py, MPI_Irecv_c(m.addr, m.count, m.datatype, source, tag, comm, &raw mut request))?;
+        Request::make(py, request, m.keep)
     }
 
     /// Recv_init(self, buf: BufSpec, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Prequest

@@ -10,9 +10,11 @@
 //! | `objects` | `wait`, `test` ... in lower case: those that return objects |
 //! | `sets` | `Waitall`, `Testany` ...: several requests |
 //! | `orphans` | memory of operations that nobody waits for |
+//! | `pool` | objects that are used again |
 
 mod objects;
 mod orphans;
+pub(crate) mod pool;
 pub(crate) mod sets;
 
 use crate::args::Ints;
@@ -36,7 +38,7 @@ pub(crate) enum Owner {
     #[default]
     None,
     /// Memory of the buffers.
-    Memory(#[expect(dead_code, reason = "held, not read")] Keep),
+    Memory(Keep),
     /// What this is a copy of: that object owns.
     Shared(Py<Request>),
     /// An operation of the object half.
@@ -66,7 +68,15 @@ impl<T: Default> Attached<T> {
         self.0.borrow()
     }
 
+    /// Gives back what [`Self::take`] gave.
+    fn put(&self, value: T) {
+        if let Ok(mut place) = self.0.try_borrow_mut() {
+            *place = value;
+        }
+    }
+
     /// The value, or its default if somebody further up looks at it just now.
+    #[inline]
     fn take(&self) -> T {
         self.0.try_borrow_mut().map(|mut value| std::mem::take(&mut *value)).unwrap_or_default()
     }
@@ -103,6 +113,8 @@ pub(crate) struct Request {
     owner: Attached<Owner>,
     /// Never owned anything but memory: nothing to do for it but what MPI does.
     plain: bool,
+    /// The object goes to the pool when it is not needed any more.
+    from_pool: bool,
 }
 
 impl Handle for Request {
@@ -124,7 +136,13 @@ handle_class! { @reduce Request }
 impl Request {
     fn with(raw: abi::Request, owner: Owner) -> Self {
         let plain = matches!(owner, Owner::None | Owner::Memory(_));
-        Self { slot: Slot::new(raw), owner: Attached::new(owner), plain }
+        Self { slot: Slot::new(raw), owner: Attached::new(owner), plain, from_pool: false }
+    }
+
+    /// Of a request that owns memory, or nothing.
+    #[inline(always)]
+    fn plain(raw: abi::Request, owner: Owner, from_pool: bool) -> Self {
+        Self { slot: Slot::new(raw), owner: Attached::new(owner), plain: true, from_pool }
     }
 
     pub(crate) fn is_plain(&self) -> bool {
@@ -150,7 +168,17 @@ impl Request {
 
     /// A new request for an operation that was started.
     pub(crate) fn make(py: Python<'_>, raw: abi::Request, owner: impl Into<Owner>) -> PyResult<Py<Self>> {
-        Py::new(py, Self::with(raw, owner.into()))
+        match owner.into() {
+            Owner::None => pool::make(py, raw, Keep::Nothing),
+            Owner::Memory(keep) => pool::make(py, raw, keep),
+            owner => Py::new(py, Self::with(raw, owner)),
+        }
+    }
+
+    /// The same for an operation on the memory of one object.
+    #[inline(always)]
+    pub(crate) fn on(py: Python<'_>, raw: abi::Request, object: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        pool::make(py, raw, Keep::Object(object.clone().unbind()))
     }
 
     pub(crate) fn owner(&self) -> Ref<'_, Owner> {
@@ -177,14 +205,26 @@ impl Request {
     }
 
     /// After a call that may have completed the request.
-    pub(crate) fn update(&self, raw: abi::Request) {
+    #[inline]
+    pub(crate) fn update(&self, py: Python<'_>, raw: abi::Request) {
         self.slot.set(raw);
         if raw == MPI_REQUEST_NULL {
-            match self.take_owner() {
-                Owner::Object(operation) => operation.discard(),
-                owner => drop(owner),
+            match self.owner.take() {
+                Owner::None => {}
+                Owner::Memory(Keep::Object(object)) => object.drop_ref(py),
+                owner => end_of(owner),
             }
         }
+    }
+}
+
+/// The operation is over, and nobody wants its object.
+#[cold]
+fn end_of(owner: Owner) {
+    match owner {
+        Owner::Shared(original) => end_of(original.get().take_owner()),
+        Owner::Object(operation) => operation.discard(),
+        owner => drop(owner),
     }
 }
 
@@ -220,7 +260,7 @@ impl Request {
         let pointer = out.pointer();
         let done = mpi_wait!(py, MPI_Wait(&raw mut raw, pointer));
         out.store();
-        self.update(raw);
+        self.update(py, raw);
         done?;
         Ok(true)
     }
@@ -241,7 +281,7 @@ impl Request {
         let pointer = out.pointer();
         let done = mpi_wait!(py, MPI_Test(&raw mut raw, &raw mut flag, pointer));
         out.store();
-        self.update(raw);
+        self.update(py, raw);
         done?;
         Ok(flag != 0)
     }
@@ -310,6 +350,12 @@ macro_rules! request_kind {
             /// A new request for an operation that was set up.
             pub(crate) fn make(py: Python<'_>, raw: abi::Request, owner: impl Into<Owner>) -> PyResult<Py<Self>> {
                 Py::new(py, PyClassInitializer::from(Request::with(raw, owner.into())).add_subclass(Self))
+            }
+
+            /// The same for an operation on the memory of one object.
+            #[allow(dead_code, reason = "not all kinds are made so")]
+            pub(crate) fn on(py: Python<'_>, raw: abi::Request, object: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+                Self::make(py, raw, Keep::Object(object.clone().unbind()))
             }
         }
 

@@ -14,7 +14,7 @@ use crate::status::Status;
 use mpi_abi as abi;
 use mpi_abi::consts::{MPI_REQUEST_NULL, MPI_STATUS_IGNORE, MPI_UNDEFINED};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyType};
+use pyo3::types::PyType;
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -75,20 +75,14 @@ fn serve_until_over(py: Python<'_>, raw: abi::Request) -> PyResult<()> {
     Ok(())
 }
 
-pub(super) fn settle_all(py: Python<'_>, requests: List<'_, '_>) -> PyResult<()> {
-    if !irecv::any()
-        && let Ok(list) = requests.cast::<PyList>()
-        && list.iter().all(|item| item.cast::<Request>().is_ok_and(|request| request.get().is_plain()))
-    {
-        return Ok(());
-    }
+pub(super) fn settle_all(requests: &[Bound<'_, Request>]) -> PyResult<()> {
     if irecv::any() {
-        for request in crate::args::sequence(requests, |item| Ok(item.cast_into::<Request>()?))? {
-            settle(py, request.get())?;
+        for request in requests {
+            settle(request.py(), request.get())?;
         }
     }
     // Receives that were matched while others were served have their handles only in the entries.
-    for request in crate::args::sequence(requests, |item| Ok(item.cast_into::<Request>()?))? {
+    for request in requests {
         sync(request.get());
     }
     Ok(())
@@ -204,7 +198,7 @@ impl<'py> Many<'py> {
     fn give_up(&self) {
         for (object, &raw) in self.set.objects.iter().zip(&self.set.raws) {
             if entry_of(object.get()).is_none_or(|entry| entry.request().is_some()) {
-                object.get().update(raw);
+                object.get().update(object.py(), raw);
             }
         }
     }
@@ -322,7 +316,7 @@ impl Request {
         }
         let (mut raw, pointer) = (self.raw(), &raw mut found);
         if let Err(error) = mpi_wait!(py, MPI_Wait(&raw mut raw, pointer)) {
-            self.update(raw);
+            self.update(py, raw);
             return Err(error);
         }
         store(status, &found);
@@ -344,7 +338,7 @@ impl Request {
         }
         let (mut raw, mut flag, pointer) = (self.raw(), 0, &raw mut found);
         if let Err(error) = mpi_wait!(py, MPI_Test(&raw mut raw, &raw mut flag, pointer)) {
-            self.update(raw);
+            self.update(py, raw);
             return Err(error);
         }
         if flag == 0 {
@@ -425,7 +419,7 @@ impl Request {
         statuses: Option<List<'_, '_>>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         let py = cls.py();
-        settle_all(py, requests)?;
+        settle_all(&Set::new(requests)?.objects)?;
         let mut many = Many::new(py, requests)?;
         let mut found = many.statuses();
         let (count, pointer, status) = (many.set.count, many.set.pointer(), found.as_mut_ptr());

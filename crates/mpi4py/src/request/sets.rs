@@ -1,9 +1,10 @@
 //! Several requests at once: `Waitall`, `Testany`, `Waitsome` and their kin. Chapter 3.7.5 of the
 //! standard. The lower-case forms are in `objects`.
 
-use super::Request;
+use super::{Request, objects};
 use crate::args::length;
 use crate::call::mpi_wait;
+use crate::comm::irecv;
 use crate::handle::Handle;
 use crate::status::{Out, Status};
 use mpi_abi as abi;
@@ -17,14 +18,34 @@ pub(crate) struct Set<'py> {
     pub(crate) objects: Vec<Bound<'py, Request>>,
     pub(crate) raws: Vec<abi::Request>,
     pub(crate) count: c_int,
+    /// None has to do with Python objects.
+    plain: bool,
 }
 
 impl<'py> Set<'py> {
     pub(crate) fn new(requests: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let objects = crate::args::sequence(requests, |item| Ok(item.cast_into::<Request>()?))?;
-        let raws: Vec<_> = objects.iter().map(|request| request.get().raw()).collect();
+        let (mut raws, mut plain) = (Vec::with_capacity(requests.len().unwrap_or(0)), true);
+        let objects = crate::args::sequence(requests, |item| {
+            let object = item.cast_into::<Request>()?;
+            let request = object.get();
+            raws.push(request.raw());
+            plain &= request.is_plain();
+            Ok(object)
+        })?;
         let count = length(raws.len())?;
-        Ok(Self { objects, raws, count })
+        Ok(Self { objects, raws, count, plain })
+    }
+
+    /// The same, of requests that are waited for: those without a message are served before.
+    fn settled(requests: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let mut set = Self::new(requests)?;
+        if !set.plain || irecv::any() {
+            objects::settle_all(&set.objects)?;
+            for (object, raw) in set.objects.iter().zip(&mut set.raws) {
+                *raw = object.get().raw();
+            }
+        }
+        Ok(set)
     }
 
     pub(crate) fn pointer(&mut self) -> *mut abi::Request {
@@ -34,7 +55,7 @@ impl<'py> Set<'py> {
     /// Puts the handles that C left back into the objects.
     pub(crate) fn store(&self) {
         for (object, &raw) in self.objects.iter().zip(&self.raws) {
-            object.get().update(raw);
+            object.get().update(object.py(), raw);
         }
     }
 }
@@ -144,8 +165,7 @@ impl Request {
         requests: &Bound<'_, PyAny>,
         statuses: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        super::objects::settle_all(cls.py(), requests)?;
-        let mut set = Set::new(requests)?;
+        let mut set = Set::settled(requests)?;
         let mut outs = Outs::new(statuses, set.raws.len());
         let (count, pointer, statuses) = (set.count, set.pointer(), outs.pointer());
         let done = mpi_wait!(cls.py(), MPI_Waitall(count, pointer, statuses));

@@ -1,5 +1,6 @@
-//! The lock between threads. Fails when `lock` takes it with `Relaxed`, when the guard gives it
-//! back with `Relaxed`, and (as a deadlock) when the guard does not look for `AWAITED`.
+//! The lock between threads. Fails when `try_take` takes it with `Relaxed`, when the guard gives it
+//! back with `Relaxed`, and (as a deadlock) when the guard does not look whether anybody sleeps, or either
+//! fence is left out.
 
 use super::check;
 use crate::lock::Lock;

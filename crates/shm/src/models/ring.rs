@@ -8,7 +8,7 @@
 //!   that it read with `Relaxed`,
 //! - `open` publishes the ring's place and the contact with `Relaxed` (either one alone orders the
 //!   cleared stamps before the first look at them),
-//! - `store_and_fence` has no fence, or `advance` never says that cells were given back (a deadlock).
+//! - `store_and_light` has no fence, or `advance` never says that cells were given back (a deadlock).
 
 use super::{Bytes, Shared, check, until};
 use crate::ring::{DataRing, Inbox, Piece, Receiver, Sender, open};

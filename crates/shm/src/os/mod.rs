@@ -8,6 +8,7 @@ pub mod futex;
 pub mod io;
 pub mod lifeline;
 pub mod lock;
+pub mod membarrier;
 pub mod memfd;
 pub mod proc;
 pub mod process;

@@ -6,8 +6,9 @@
 //! gives cells back a quarter ring at a time. Roles are types: [`Sender`] and [`Receiver`].
 
 use super::data::Piece;
+use crate::fence::store_and_light;
 use crate::segment::Segment;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, store_and_fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, prefetch_to_write};
 use std::ptr::NonNull;
 
 /// Bytes of a message that travel in the cell itself, in one cache line with the header.
@@ -17,6 +18,10 @@ pub const WORDS: usize = INLINE / 8;
 /// Cells of a ring: with the two lines of [`Control`] exactly two pages. More cells cost cache
 /// (all of them are passed through), fewer make a sender without a core of its own wait earlier.
 pub(crate) const CELLS: u32 = if cfg!(loom) { 4 } else { 126 };
+
+/// See [`Sender::fetch_ahead`]. 64 messages of 8 bytes to a core far away: without it 0.21 us each, with 8 lines 0.20, with
+/// 16 to 24 0.14 us.
+const AHEAD: u32 = if cfg!(loom) { 1 } else { 16 };
 
 /// Bytes beside the cells for short messages that do not fit into one ([`Sender::near`]). With it a ring is
 /// exactly four pages.
@@ -172,6 +177,18 @@ impl Sender {
         Some(Slot { sender: self, line })
     }
 
+    /// Takes the lines of cells that messages need soon away from the consumer, which has read them a lap ago: for a
+    /// producer that publishes one cell after the other. Several at once and now and then: the locked
+    /// instruction of every call waits until they are here.
+    #[inline]
+    pub fn fetch_ahead(&self) {
+        if self.position % AHEAD == 0 {
+            for index in self.index + AHEAD..self.index + 2 * AHEAD {
+                prefetch_to_write(self.place.line(index % CELLS));
+            }
+        }
+    }
+
     /// The consumer has given back all cells before `head`: read from its line, or told in a cell of the ring in
     /// the other direction, which may be old news. The reader of such a cell has seen its stamp, which the
     /// consumer wrote after it was done with the cells before `head` (SYNC cell-full).
@@ -255,12 +272,12 @@ impl Slot<'_> {
         std::ptr::from_ref(&self.line.payload).cast::<u8>().cast_mut()
     }
 
-    /// Gives the cell to the consumer, and fences: [`crate::RankPage::wake_after_fence`] may follow.
+    /// Gives the cell to the consumer, with a light fence: [`crate::RankPage::wake_after_fence`] may follow.
     #[inline]
     pub fn publish(self) {
         let (line, position) = self.advance();
         // SYNC cell-full: header, payload and data pieces are visible to who sees the stamp.
-        store_and_fence(&line.stamp, position);
+        store_and_light(&line.stamp, position);
     }
 
     /// Gives the cell to a consumer that is awake, or will be woken for a later cell: without the fence, which
