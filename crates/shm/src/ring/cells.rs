@@ -182,7 +182,7 @@ impl Sender {
     /// instruction of every call waits until they are here.
     #[inline]
     pub fn fetch_ahead(&self) {
-        if self.position % AHEAD == 0 {
+        if self.position.is_multiple_of(AHEAD) {
             for index in self.index + AHEAD..self.index + 2 * AHEAD {
                 prefetch_to_write(self.place.line(index % CELLS));
             }
