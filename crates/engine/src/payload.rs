@@ -71,6 +71,17 @@ impl Payload {
         }
     }
 
+    /// The address of bytes `at..at + len`, more than none, if they are known to lie side by side in memory.
+    #[inline]
+    pub(crate) fn run_at(&self, at: usize, len: usize) -> Option<*const u8> {
+        match self {
+            Self::Typed(typed) => {
+                typed.kind.run_at(typed.base, typed.count, at, len).map(std::ptr::with_exposed_provenance)
+            }
+            whole => whole.run().map(|base| base.wrapping_add(at).cast_const()),
+        }
+    }
+
     /// Copies `len` bytes of the message, from position `at`, to `to`.
     ///
     /// # Safety

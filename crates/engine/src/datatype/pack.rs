@@ -34,6 +34,14 @@ impl Type {
         walk::elements(&self.plan, base.expose_provenance(), elements, (at, at + len), &mut scatter);
     }
 
+    /// The address of bytes `at..at + len`, more than none, of the packed form of `count` elements at `base`, if they
+    /// are known to lie side by side: in a run of one element.
+    pub fn run_at(&self, base: *const u8, count: usize, at: usize, len: usize) -> Option<usize> {
+        let (element, from) = (at / self.size(), at % self.size());
+        debug_assert!(element < count);
+        walk::run_at(&self.plan, walk::step(base.expose_provenance(), self.extent(), element), (from, from + len))
+    }
+
     /// Calls `f` with address and length of each run of bytes that makes up bytes `from..to` of the
     /// packed form of `count` elements at `base` (for single-copy transfers).
     pub fn each_run(&self, base: *const u8, count: usize, from: usize, to: usize, f: impl FnMut(usize, usize)) {

@@ -62,6 +62,29 @@ pub(super) fn elements<V: Visit>(
     }
 }
 
+/// The address of data bytes `from..to` of an element of `plan` at `base`, if they are a part of one run and finding
+/// that out takes no going through runs.
+#[inline]
+pub(super) fn run_at(plan: &Plan, base: usize, (from, to): (usize, usize)) -> Option<usize> {
+    let (at, within, len) = match plan {
+        Plan::Nest(nest) => {
+            let (mut at, mut rest) = (nest.at, from);
+            for this in &nest.loops[..nest.depth] {
+                at = at.wrapping_add(this.stride.wrapping_mul((rest / this.each).cast_signed()));
+                rest %= this.each;
+            }
+            (at, rest, nest.len)
+        }
+        Plan::Blocks { len, at } => (*at.get(from / len)?, from % len, *len),
+        Plan::Runs(list) => {
+            let run = list.get(list.partition_point(|r| r.from + r.len <= from))?;
+            (run.at, from - run.from, run.len)
+        }
+        _ => return None,
+    };
+    (to - from <= len - within).then(|| base.wrapping_add_signed(at).wrapping_add(within))
+}
+
 /// A range of bytes in a row of equal pieces.
 struct Split {
     /// Piece, and the range in it, if the range begins inside a piece.
@@ -87,7 +110,7 @@ fn split(each: usize, (from, to): (usize, usize)) -> Split {
 }
 
 #[inline]
-fn step(base: usize, stride: isize, i: usize) -> usize {
+pub(super) fn step(base: usize, stride: isize, i: usize) -> usize {
     base.wrapping_add_signed(stride.wrapping_mul(i.cast_signed()))
 }
 

@@ -18,8 +18,8 @@ const LEAST: usize = 4 << 10;
 /// What goes past the caches comes to the reader from memory, so this pays only if the writer saves a lot: in one
 /// complex the ways differ by less than two times, in two by more than six.
 const MUCH: u32 = 4;
-/// The same for messages with holes, which have no clock of their own: a piece is packed into memory of ours first if it
-/// goes past the caches, or to find out what writing it costs, which is done once in so many pieces.
+/// The same for pieces with holes, which have no clock of their own: such a piece is packed into memory of ours first if
+/// it goes past the caches, or to find out what writing it costs, which is done once in so many pieces.
 const LEAST_PACKED: usize = 1 << 10;
 const TRY_PACKED: u8 = 16;
 /// Bytes that are packed at a time: they stay in the innermost cache.
@@ -60,29 +60,29 @@ impl Pace {
     #[inline]
     pub(super) unsafe fn write(&mut self, payload: &Payload, at: usize, to: *mut u8, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        match payload.run() {
-            Some(base) if len >= LEAST => {
-                let measure = self.since.is_multiple_of(MEASURE);
-                // SAFETY: a run is valid from its base on (its maker), the range inside it and `to` valid (caller).
-                return unsafe { self.copy(base.add(at), to, len, measure) };
-            }
-            None if len >= LEAST_PACKED && self.packs_first() => {
-                #[repr(align(64))]
-                struct Room(MaybeUninit<[u8; PACKED]>);
-                let mut room = Room(MaybeUninit::uninit());
-                let packed = room.0.as_mut_ptr().cast::<u8>();
-                for done in (0..len).step_by(PACKED) {
-                    let n = PACKED.min(len - done);
-                    // SAFETY: the caller's promise for a part of the range; `packed` has room for it, and it is
-                    // filled when it is copied on.
-                    unsafe {
-                        payload.read(at + done, packed, n);
-                        self.copy(packed, to.add(done), n, true);
-                    }
+        if len >= LEAST
+            && let Some(from) = payload.run_at(at, len)
+        {
+            let measure = self.since.is_multiple_of(MEASURE);
+            // SAFETY: the run is a part of the message, which is valid (its maker), and `to` is (caller).
+            return unsafe { self.copy(from, to, len, measure) };
+        }
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if len >= LEAST_PACKED && payload.run().is_none() && self.packs_first() {
+            #[repr(align(64))]
+            struct Room(MaybeUninit<[u8; PACKED]>);
+            let mut room = Room(MaybeUninit::uninit());
+            let packed = room.0.as_mut_ptr().cast::<u8>();
+            for done in (0..len).step_by(PACKED) {
+                let n = PACKED.min(len - done);
+                // SAFETY: the caller's promise for a part of the range; `packed` has room for it, and it is
+                // filled when it is copied on.
+                unsafe {
+                    payload.read(at + done, packed, n);
+                    self.copy(packed, to.add(done), n, true);
                 }
-                return;
             }
-            _ => {}
+            return;
         }
         // SAFETY: the caller's promise.
         unsafe { payload.read(at, to, len) }

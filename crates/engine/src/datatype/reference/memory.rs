@@ -59,6 +59,13 @@ fn check(made: &Made, count: i64, cuts: &[usize]) -> Result<(), TestCaseError> {
         // SAFETY: the memory was made for these elements, the piece is as long as said.
         unsafe { kind.pack_at(base, elements, at, piece.as_mut_ptr(), len) };
         prop_assert_eq!(&piece[..], &expected[at..at + len], "{} bytes from {}", len, at);
+        if len > 0
+            && let Some(run) = kind.run_at(base, elements, at, len)
+        {
+            let first = run.wrapping_sub(base as usize).cast_signed() as i64;
+            let side_by_side = (first..).zip(&places[at..at + len]).all(|(byte, place)| byte == *place);
+            prop_assert!(side_by_side, "{} bytes from {} in one run", len, at);
+        }
     }
 
     // What arrives lies where the type map says, and nothing else changes. Where the map names a
