@@ -189,10 +189,17 @@ class OneRankFails(Base):
             "rank 1 of 3 failed first: it called MPI_Abort(7); the other 2 ranks were ended", outcome.sentence
         )
 
-    def test_an_exit_with_0_in_the_middle_is_a_failure_when_others_wait(self) -> None:
-        outcome = self.fail("os._exit(0)")
+    def test_an_exit_with_0_in_the_middle_is_a_failure_whatever_the_others_wait_for(self) -> None:
+        for name, wait in WAITS.items():
+            with self.subTest(name):
+                outcome = self.fail("os._exit(0)", wait)
+                self.assertEqual(outcome.status, 1, outcome)
+                self.assertIn("rank 1 of 3 failed first: it ended without MPI_Finalize", outcome.sentence, outcome)
+
+    def test_an_exit_with_0_before_mpi_is_initialized_is_a_failure_when_others_wait(self) -> None:
+        outcome = run(3, "comm.Barrier()", wrapper='if [ "$OXMPI_RANK" = 1 ]; then exit 0; fi; PYTHON')
         self.assertEqual(outcome.status, 1, outcome)
-        self.assertIn("rank 1 of 3 failed first: it ended without MPI_Finalize", outcome.sentence, outcome)
+        self.assertIn("rank 1 of 3 failed first: it ended without MPI_Init", outcome.sentence, outcome)
 
     def test_it_is_found_behind_a_shell_as_well(self) -> None:
         program = "comm.Barrier()\nif rank == 1: os._exit(5)\ncomm.Barrier()"

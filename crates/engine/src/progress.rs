@@ -10,6 +10,7 @@ use crate::status::Waiting;
 use crate::waiting::Sleeper;
 use crate::{Engine, Error, Result, lock};
 use mpi_abi::consts::{MPI_ERR_OTHER, MPI_ERR_PROC_ABORTED};
+use shm::liveness;
 use shm::lock::Guard;
 use shm::sleep::{self, Nap, Sleepers};
 use shm::sync::{AtomicPtr, Ordering, spin_hint};
@@ -56,6 +57,8 @@ const BLOCK_AFTER_YIELDS: u32 = 16;
 /// A sleep ends at the latest then, to look for signals that came just before it and for dead
 /// peers. Four wake-ups a second are below 0.1 % of a core.
 const NAP: Duration = Duration::from_millis(250);
+/// The same when a rank is gone that should perhaps not be: there will be an end soon, one way or another.
+const SHORT_NAP: Duration = Duration::from_millis(50);
 /// Under mpiexec a rank that learns of a failure waits so long to be ended, so that the first
 /// failure's message is not buried under everybody else's.
 const GRACE: Duration = Duration::from_secs(2);
@@ -192,7 +195,16 @@ fn wait_long<T>(
                     }
                     Nap::Found(Last::Moved) | Nap::Woken => backoff.reset(),
                     Nap::Found(Last::Failed) | Nap::Disturbed => {
-                        if let Err(error) = disturbed() {
+                        let now = liveness::now();
+                        guard = lock();
+                        if guard.progress() {
+                            backoff.reset();
+                        }
+                        if let Some(value) = ready(&mut guard) {
+                            break Ok(value);
+                        }
+                        drop(guard);
+                        if let Err(error) = disturbed(now) {
                             guard = lock();
                             break Err(error);
                         }
@@ -260,7 +272,8 @@ fn sleep<T>(
     let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Woken };
     let page = segment.rank_page(e.me);
     let mut wait = std::mem::take(&mut sleeper.wait);
-    let end = sleep::nap(e, page, NAP, &mut wait, |e| {
+    let limit = if liveness::somebody_is_gone(segment) { SHORT_NAP } else { NAP };
+    let end = sleep::nap(e, page, limit, &mut wait, |e| {
         let moved = e.progress();
         if let Some(value) = ready(e) {
             Some(Last::Ready(value))
@@ -302,8 +315,8 @@ pub(crate) fn interrupted() -> bool {
     hooks().and_then(|h| h.signals).is_some_and(|signals| signals() != 0)
 }
 
-/// A sleep ended without news: signals? a dead peer?
-fn disturbed() -> Result<()> {
+/// A sleep ended without news, also when we looked after `now`: signals? a dead peer?
+fn disturbed(now: u64) -> Result<()> {
     if interrupted() {
         return Err(Error::new(MPI_ERR_OTHER, "interrupted"));
     }
@@ -312,7 +325,7 @@ fn disturbed() -> Result<()> {
     let segment = world.segment;
     let me = e.me;
     drop(e);
-    let Some(failure) = shm::liveness::check(segment) else { return Ok(()) };
+    let Some(failure) = liveness::check(segment, now) else { return Ok(()) };
     if failure.rank == me {
         return Ok(());
     }

@@ -48,7 +48,7 @@ fn main() {
             meet(&job);
             println!("waiting");
             loop {
-                if let Some(failure) = liveness::check(&job.segment) {
+                if let Some(failure) = liveness::check(&job.segment, liveness::now()) {
                     println!("rank {} saw: {failure}", job.rank);
                     liveness::abort(&job.segment, job.rank, 66);
                     exit(66);

@@ -72,6 +72,7 @@ pub(crate) fn start(mut plan: Plan) -> Result<Job> {
     segment.header().launcher.store(process::own_pid().cast_unsigned(), Ordering::Relaxed);
     let key = format!("{:016x}", segment.key());
     process::adopt_orphans();
+    process::die_of_faults();
     let signals = Signals::catch(SIGNALS)?;
     let (lifeline, lifeline_end) = io::pipe()?;
     let (trouble, trouble_end) = io::pipe()?;

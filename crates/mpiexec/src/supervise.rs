@@ -33,12 +33,10 @@ const GENTLE: Duration = Duration::from_millis(400);
 const INTERRUPT: Duration = Duration::from_secs(5);
 /// Two signals within this time are one: `timeout` signals the process and then its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(200);
-/// How often to look at the shared memory for a failure that no process's end tells (a rank behind a
-/// shell that goes on).
-const HEARTBEAT: Duration = Duration::from_millis(250);
-/// How often to look whether any rank can go on, where that is asked for: a rank that sleeps is awake
-/// for a moment every 250 ms, and all of them must be seen asleep at once.
-const WATCH: Duration = Duration::from_millis(100);
+/// How often to look at the shared memory: for a failure that no process's end tells (a rank that left with
+/// exit code 0, or one behind a shell that goes on), and whether any rank can go on, where that is asked for: a
+/// rank that sleeps is awake for a moment every 250 ms, and all of them must be seen asleep at once.
+const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// A job that is being ended.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +85,7 @@ impl Supervisor {
             self.conclude(Verdict::CannotStart { text: error.text, status: 1 }, false);
         }
         while self.job.ranks.iter().any(|rank| rank.exit.is_none()) {
-            self.turn(if self.job.plan.sync_sends { WATCH } else { HEARTBEAT });
+            self.turn(HEARTBEAT);
             self.heartbeat();
         }
         if self.verdict.is_none()
@@ -295,8 +293,8 @@ impl Supervisor {
             return;
         }
         liveness::mark_dead(segment, number, how);
-        if how == How::NotFinalized {
-            // No failure yet: it is one when somebody waits for the rank (`liveness::check`).
+        if !how.fails_job() {
+            // Not yet: when somebody waits for the rank (`liveness::check`).
             return;
         }
         let gentle = matches!(seat, Seat::Finalized | Seat::Empty);

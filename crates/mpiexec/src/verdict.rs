@@ -37,6 +37,8 @@ pub(crate) fn judge(exit: Exit, seat: Seat, noted: Option<How>, uncaught: bool) 
         // A peer that missed it may have noted that before us.
         (Some(How::Vanished), _) => Some(How::NotFinalized),
         _ if matches!(seat, Seat::Claimed | Seat::Initialized) => Some(How::NotFinalized),
+        // No MPI program, or one that the others wait for in vain.
+        _ if seat == Seat::Empty => Some(How::NotInitialized),
         _ => None,
     }
 }
@@ -51,7 +53,7 @@ impl Verdict {
                 // A status has eight bits: 256 must not become 0. MPI_Abort(0) is 0 everywhere.
                 How::Aborted(code) if code != 0 && code & 0xff == 0 => 1,
                 How::Aborted(code) => code & 0xff,
-                How::NotFinalized | How::Vanished => 1,
+                How::NotFinalized | How::NotInitialized | How::Vanished => 1,
             },
             Self::Interrupted(signal) => 128 + signal,
             Self::TimedOut(_) => 124,
@@ -105,9 +107,7 @@ mod tests {
 
     #[test]
     fn a_rank_that_ended_well_is_no_failure() {
-        for seat in [Seat::Empty, Seat::Finalized] {
-            assert_eq!(judge(Exit::Code(0), seat, None, false), None);
-        }
+        assert_eq!(judge(Exit::Code(0), Seat::Finalized, None, false), None);
     }
 
     #[test]
@@ -116,6 +116,7 @@ mod tests {
         assert_eq!(judge(Exit::Code(3), Finalized, None, false), Some(How::Exited(3)));
         assert_eq!(judge(Exit::Code(1), Initialized, None, true), Some(How::Exception(1)));
         assert_eq!(judge(Exit::Code(0), Initialized, None, false), Some(How::NotFinalized));
+        assert_eq!(judge(Exit::Code(0), Empty, None, false), Some(How::NotInitialized));
         assert_eq!(judge(Exit::Code(0), Seat::Dead, Some(How::Vanished), false), Some(How::NotFinalized));
         assert_eq!(judge(Exit::Signal(11), Empty, None, false), Some(How::Signal(11)));
         assert_eq!(judge(Exit::Code(0), Aborted, Some(How::Aborted(7)), false), Some(How::Aborted(7)));

@@ -2,10 +2,10 @@
 //! rank that aborts, and, for ranks that no launcher of ours watches, by their peers.
 //!
 //! Two degrees, both final:
-//! * **gone**: the process ended without `MPI_Finalize`, but not evidently by a failure (exit status
-//!   0, or unknown under a foreign launcher). Whoever waits on that very rank fails at once
-//!   ([`is_dead`]); the job fails when somebody still sleeps in a wait [`GRACE`] later ([`check`]).
-//!   A program whose ranks all leave with `os._exit(0)` is no failure.
+//! * **gone**: the process ended without `MPI_Finalize`, perhaps even without `MPI_Init`, but not
+//!   evidently by a failure (exit status 0, or unknown under a foreign launcher). The job fails when
+//!   somebody still sleeps in a wait [`GRACE`] later ([`check`]). A program whose ranks all leave with
+//!   `os._exit(0)` is no failure.
 //! * **failed**: non-zero exit, signal, uncaught exception, `MPI_Abort`. The job ends
 //!   ([`first_failed`]); the first one is kept, and is the one that reports blame.
 //!
@@ -21,8 +21,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// How long a rank may be gone before those that sleep in a wait are told that the job failed: its
-/// last messages are on their way, and other ranks may be about to leave in the same manner.
-pub const GRACE: Duration = Duration::from_secs(1);
+/// last messages are on their way, and other ranks may be about to leave in the same manner. With all
+/// that follows, the job is to end within a second of the death.
+pub const GRACE: Duration = Duration::from_millis(500);
 
 /// Seats looked at by one [`check`] (0.3 us each), so that it costs the same in large jobs.
 const LOOKS: u32 = 16;
@@ -40,6 +41,8 @@ pub enum How {
     Exception(i32),
     /// Exit status 0 in the middle of MPI.
     NotFinalized,
+    /// Exit status 0 without having taken its seat.
+    NotInitialized,
     /// The process is gone and nobody knows how.
     Vanished,
 }
@@ -53,6 +56,7 @@ impl How {
             Self::Exception(code) => (4, code),
             Self::NotFinalized => (5, 0),
             Self::Vanished => (6, 0),
+            Self::NotInitialized => (7, 0),
         };
         (kind << 32) | u64::from(code.cast_unsigned())
     }
@@ -66,13 +70,14 @@ impl How {
             3 => Self::Aborted(code),
             4 => Self::Exception(code),
             5 => Self::NotFinalized,
+            7 => Self::NotInitialized,
             _ => Self::Vanished,
         })
     }
 
     /// Whether it is a failure of the job by itself, whatever the others do.
-    fn fails_job(self) -> bool {
-        !matches!(self, Self::NotFinalized | Self::Vanished)
+    pub fn fails_job(self) -> bool {
+        !matches!(self, Self::NotFinalized | Self::NotInitialized | Self::Vanished)
     }
 
     /// What `Header::failed_code` says: exit status, argument of `MPI_Abort`, or minus a signal.
@@ -80,7 +85,7 @@ impl How {
         match self {
             Self::Exited(code) | Self::Aborted(code) | Self::Exception(code) => code,
             Self::Signal(signal) => -signal,
-            Self::NotFinalized | Self::Vanished => 1,
+            Self::NotFinalized | Self::NotInitialized | Self::Vanished => 1,
         }
     }
 }
@@ -97,6 +102,7 @@ impl fmt::Display for How {
             Self::Aborted(code) => write!(f, "called MPI_Abort({code})"),
             Self::Exception(_) => f.write_str("ended with an uncaught Python exception"),
             Self::NotFinalized => f.write_str("ended without MPI_Finalize (exit code 0) while others waited"),
+            Self::NotInitialized => f.write_str("ended without MPI_Init (exit code 0) while others waited"),
             Self::Vanished => f.write_str("ended without MPI_Finalize while others waited"),
         }
     }
@@ -196,15 +202,23 @@ pub fn first_failed(segment: &Segment) -> Option<Failure> {
     }
 }
 
+/// Whether some rank is gone or has failed. Costs one load.
+#[inline]
+pub fn somebody_is_gone(segment: &Segment) -> bool {
+    segment.header().gone.load(Ordering::Relaxed) != 0
+}
+
 /// To be called by a rank whenever a sleep inside a wait timed out: finds peers that died without
-/// anybody noting it, and says whether the job has failed. Costs a few microseconds.
-pub fn check(segment: &Segment) -> Option<Failure> {
+/// anybody noting it, and says whether the job has failed. The rank has looked in vain for what it waits
+/// for, after `looked` ([`now`]): what one that is gone had sent before is not missed by a rank that
+/// was kept from running meanwhile. Costs a few microseconds.
+pub fn check(segment: &Segment, looked: u64) -> Option<Failure> {
     let failed = first_failed(segment);
     if failed.is_some() {
         return failed;
     }
     look_at_some(segment);
-    if segment.header().gone.load(Ordering::Relaxed) == 0 {
+    if !somebody_is_gone(segment) {
         return None;
     }
     let grace = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
@@ -213,7 +227,7 @@ pub fn check(segment: &Segment) -> Option<Failure> {
             continue;
         };
         let since = segment.rank_page(rank).identity.0.ended_at.load(Ordering::Relaxed);
-        if since != 0 && now().saturating_sub(since) > grace {
+        if since != 0 && looked.saturating_sub(since) > grace {
             fail(segment, rank, how);
             return first_failed(segment);
         }
@@ -262,7 +276,7 @@ fn same_pid_space(page: &RankPage) -> bool {
 }
 
 /// Milliseconds of the machine's monotonic clock, at least 1.
-fn now() -> u64 {
+pub fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a live struct of the right type.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
@@ -277,12 +291,12 @@ mod tests {
     #[test]
     fn the_first_failure_stands() {
         let segment = Segment::create(3).expect("segment");
-        assert_eq!(check(&segment), None);
+        assert_eq!(check(&segment, now()), None);
         mark_dead(&segment, 2, How::Signal(11));
         abort(&segment, 0, 7);
         let first = Failure { rank: 2, how: How::Signal(11) };
         assert_eq!(first_failed(&segment), Some(first));
-        assert_eq!(check(&segment), Some(first));
+        assert_eq!(check(&segment, now()), Some(first));
         assert_eq!(how(&segment, 0), Some(How::Aborted(7)));
         assert!(is_dead(&segment, 0) && is_dead(&segment, 2) && !is_dead(&segment, 1));
     }
@@ -298,14 +312,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_that_is_gone_fails_the_job_only_after_the_grace() {
-        let segment = Segment::create(2).expect("segment");
-        mark_dead(&segment, 1, How::NotFinalized);
-        assert!(is_dead(&segment, 1));
-        assert_eq!(check(&segment), None);
-        let early = now() - u64::try_from(GRACE.as_millis()).expect("short") - 1;
-        segment.rank_page(1).identity.0.ended_at.store(early, Ordering::Relaxed);
-        assert_eq!(check(&segment), Some(Failure { rank: 1, how: How::NotFinalized }));
+    fn a_rank_that_is_gone_fails_the_job_when_a_look_after_the_grace_was_in_vain() {
+        for how in [How::NotFinalized, How::NotInitialized] {
+            let segment = Segment::create(2).expect("segment");
+            mark_dead(&segment, 1, how);
+            assert!(is_dead(&segment, 1));
+            assert_eq!(check(&segment, now()), None);
+            let early = now() - u64::try_from(GRACE.as_millis()).expect("short") - 1;
+            segment.rank_page(1).identity.0.ended_at.store(early, Ordering::Relaxed);
+            assert_eq!(check(&segment, early + 1), None, "it may have sent since");
+            assert_eq!(check(&segment, now()), Some(Failure { rank: 1, how }));
+        }
     }
 
     #[test]
@@ -324,15 +341,14 @@ mod tests {
         segment.rank_page(1).identity.0.pid.store(child.id(), Ordering::Relaxed);
         segment.rank_page(1).set_seat(Seat::Initialized);
         child.wait().expect("end of true");
-        assert_eq!(check(&segment), None);
+        assert_eq!(check(&segment, now()), None);
         assert_eq!(how(&segment, 1), Some(How::Vanished));
     }
 
     #[test]
     fn every_ending_survives_packing() {
-        for how in
-            [How::Exited(3), How::Signal(9), How::Aborted(-1), How::Exception(1), How::NotFinalized, How::Vanished]
-        {
+        let silent = [How::NotFinalized, How::NotInitialized, How::Vanished];
+        for how in [How::Exited(3), How::Signal(9), How::Aborted(-1), How::Exception(1)].into_iter().chain(silent) {
             assert_eq!(How::unpack(how.pack()), Some(how));
         }
         assert_eq!(How::unpack(0), None);

@@ -39,6 +39,23 @@ fn a_signal_is_named() {
 }
 
 #[test]
+fn a_rank_that_is_hit_before_it_becomes_its_program_dies_of_it() {
+    // It has mpiexec's handlers then: there must be none.
+    let mark = mark("handlers");
+    let script = format!(": {mark}; while :; do sleep 0.05; done");
+    let child = start(&["-n", "1", "sh", "-c", &script]);
+    wait_for_marked(&mark, 2);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    kill(child.id(), libc::SIGTERM);
+    finish(child, "").status_is(143);
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a line of it");
+    let caught = u64::from_str_radix(caught.trim(), 16).expect("a number");
+    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGUSR1, libc::SIGUSR2] {
+        assert_eq!(caught >> (signal - 1) & 1, 0, "signal {signal} is caught");
+    }
+}
+
+#[test]
 fn an_uncaught_exception_is_called_by_its_name_and_its_traceback_is_whole() {
     let outcome = run(&["-n", "1", &rank(), "raise", ":", "-n", "2", &rank(), "work", "60"]);
     outcome.status_is(1);
@@ -95,7 +112,21 @@ fn a_rank_that_leaves_without_finalize_while_another_waits_is_a_failure() {
     outcome.status_is(1);
     outcome.says("rank 1 of 2 failed first: it ended without MPI_Finalize (exit code 0) while others waited");
     outcome.must(outcome.stdout.contains("rank 0 saw: rank 1"), "the waiting rank is told");
-    outcome.must(outcome.took < Duration::from_secs(3), "after the grace of a second");
+    outcome.must(outcome.took < Duration::from_secs(3), "after the grace");
+}
+
+#[test]
+fn a_rank_that_ends_before_mpi_init_while_another_waits_is_a_failure() {
+    let outcome = run(&["-n", "1", &rank(), "wait", ":", "-n", "1", "true"]);
+    outcome.status_is(1);
+    outcome.says("rank 1 of 2 failed first: it ended without MPI_Init (exit code 0) while others waited");
+}
+
+#[test]
+fn a_program_without_mpi_may_end_beside_one_with() {
+    let outcome = run(&["-n", "1", &rank(), "work", "1", ":", "-n", "1", "true"]);
+    outcome.status_is(0);
+    outcome.must(outcome.stderr.is_empty(), "nobody waited");
 }
 
 #[test]
@@ -111,7 +142,7 @@ fn a_rank_that_dies_behind_a_shell_is_found_by_who_waits_for_it() {
     let outcome = run(&["-n", "1", &rank(), "wait", ":", "-n", "1", "sh", "-c", &script]);
     outcome.status_is(1);
     outcome.says("rank 1 of 2 failed first: it ended without MPI_Finalize while others waited");
-    outcome.must(outcome.took < Duration::from_secs(4), "after the grace of a second");
+    outcome.must(outcome.took < Duration::from_secs(4), "after the grace");
 }
 
 #[test]

@@ -221,6 +221,16 @@ pub fn stop_self() {
     }
 }
 
+/// Lets SIGSEGV and SIGBUS kill this process at once. Rust's runtime catches them, to tell of a full stack, and
+/// goes on: where the program is at fault the signal comes again, but not where somebody sent it. Children inherit
+/// that until they become their programs, and would survive it.
+pub fn die_of_faults() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: a plain call.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Makes orphaned descendants our children, so that none is lost sight of.
 pub fn adopt_orphans() {
     // SAFETY: prctl with plain integer arguments.
