@@ -6,8 +6,10 @@ PYTHON ?= python3
 STEPS ?=
 # For 'make test-mpi4py' and 'make test-original': files, and more options of tests/mpi4py-suite/run.py.
 MPI4PY ?=
-# For 'make stress': more options of tests/stress/run.py.
-STRESS ?=
+# For 'make stress': messages that arrive over 2 and over 4 ranks, how often a rank is killed, which of all such runs.
+MESSAGES ?= 10000000
+KILLS ?= 200
+SEED ?= 1
 # For 'make bench': more options of bench/run.py.
 BENCH ?=
 
@@ -17,7 +19,7 @@ help:
 	@echo "make test-mpi4py    mpi4py's own tests against this mpi4py (MPI4PY='p2p_buf comm --ranks 2': files and options)"
 	@echo "make test-original  the same tests: the original mpi4py over our library"
 	@echo "make check          what CI checks of the Rust sources (cargo xtask check)"
-	@echo "make stress         10 million messages of all kinds over 2 and over 4 ranks (STRESS='--seed 7': options)"
+	@echo "make stress         10 million messages of all kinds over 2 and over 4 ranks, 200 deaths (SEED=7: others)"
 	@echo "make fuzz           arbitrary arguments and random datatypes for longer (SECONDS=600)"
 	@echo "make bench          measure beside MPICH, Open MPI and Intel MPI (BENCH='--rows pp/*': options)"
 	@echo "make bench-quick    the same in two minutes"
@@ -44,7 +46,8 @@ check:
 SECONDS ?= 600
 
 stress: install
-	$(PYTHON) tests/stress/run.py --messages 10000000 $(STRESS)
+	$(PYTHON) tests/stress/run.py --messages $(MESSAGES) --seed $(SEED)
+	$(PYTHON) tests/stress/kills.py --kills $(KILLS) --within 1 --seed $(SEED)
 
 fuzz: install
 	$(PYTHON) tests/fuzz/run.py --seed $$(date +%s) --seconds $(SECONDS)

@@ -145,8 +145,9 @@ def table(peers: dict[str, Library]) -> list[Step]:
             )
         )
     steps += [
-        # It ends after 50 s, when the batch then at work is over.
         Step("stress: messages of all kinds", [python, TESTS / "stress/run.py"], 600, counts.lines),
+        Step("stress: ranks that die", [python, TESTS / "stress/kills.py"], 300, counts.lines),
+        # It ends after 50 s, when the batch then at work is over.
         Step("fuzz: arbitrary arguments", [python, TESTS / "fuzz/run.py"], 900, counts.total),
         Step("crash: ranks that die", [python, TESTS / "crash/test_crash.py"], 900, counts.unittest),
         Step("package: sdist, and what is built from it", [python, TESTS / "packaging/sdist.py"], 1200, counts.lines),

@@ -1,6 +1,6 @@
 /* Messages of all kinds between all ranks, each byte checked: see README.md in this folder.
  *
- *   mpiexec -n 4 stress [-m messages] [-s seed] [-t threads per rank] [-p: say the processes' numbers]
+ *   mpiexec -n 4 stress [-m messages] [-s seed] [-t threads per rank] [-p: say how far it is]
  *
  * SIGUSR1 and SIGUSR2 end a rank at once with exit code 3 or 0, whatever it is doing (for kills.py). */
 #include "stress.h"
@@ -100,6 +100,10 @@ int main(int argc, char **argv)
     for (int i = 0; i < threads; i++) {
         mine[0] += lanes[i].done;
         mine[1] += lanes[i].bytes;
+    }
+    if (processes) {
+        printf("rank %d has everything\n", world_rank);
+        fflush(stdout);
     }
     OK(MPI_Reduce(mine, all, 2, MPI_UINT64_T, MPI_SUM, 0, MPI_COMM_WORLD));
     double took = seconds() - begun;

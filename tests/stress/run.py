@@ -2,16 +2,17 @@
 """Messages of all kinds, every byte of them checked: `make stress`, and a short form in `make test`.
 
     python3 tests/stress/run.py                        # 200,000 messages over 2 and over 4 ranks
-    python3 tests/stress/run.py --messages 10000000    # make stress
+    python3 tests/stress/run.py --messages 10000000    # what make stress does, before kills.py
     python3 tests/stress/run.py --seed 7 --ranks 3
 
 The program (README.md in this folder) is compiled with the mpicc of `.venv` and started by its mpiexec. A run that does not end
-in time is stopped and counts as failed.
+in time is stopped and counts as failed, and so does one in which fewer messages have arrived whole.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import time
@@ -35,13 +36,14 @@ def run(ranks: int, messages: int, seed: int) -> bool:
     limit = 60 + messages / SLOWEST
     name = f"{messages} messages, {ranks} ranks, seed {seed}"
     begin = time.monotonic()
-    command = [BIN / "mpiexec", "-n", str(ranks), PROGRAM, "-m", str(messages), "-s", str(seed)]
+    command: list[str | Path] = [BIN / "mpiexec", "-n", str(ranks), PROGRAM, "-m", str(messages), "-s", str(seed)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
         print(f"FAIL {name}: stopped after {limit:.0f} s")
         return False
-    good = done.returncode == 0 and "every byte as it was sent" in done.stdout and not done.stderr
+    said = re.fullmatch(r"(\d+) messages, .*: every byte as it was sent; .*\n", done.stdout)
+    good = done.returncode == 0 and said is not None and int(said[1]) >= messages and not done.stderr
     print(f"{'ok  ' if good else 'FAIL'} {name}: {done.stdout.strip()} ({time.monotonic() - begin:.0f} s)", flush=True)
     if not good:
         print(f"exit status {done.returncode}\n{done.stderr[-4000:]}")

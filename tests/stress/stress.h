@@ -115,7 +115,7 @@ void mpi_failed(int code, const char *call, const char *file, int line) __attrib
 typedef struct {
     int number, rank, ranks;
     uint64_t seed;
-    uint64_t messages; /* to be received by all ranks in this lane */
+    uint64_t messages; /* to be received by all ranks in this lane, at the least */
     uint64_t done, bytes; /* so far, by this rank */
     uint64_t round;
     MPI_Comm comm[KINDS];
