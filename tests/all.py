@@ -36,9 +36,6 @@ SHOWN = 150
 # Steps that `make test` leaves out for the time being, and why; each counts as skipped. Named by a pattern they run all
 # the same. Take a line away as soon as its step passes.
 OFF: dict[str, str] = {}
-# C programs that Intel MPI 2021.18.1 does not pass: MPI_Comm_toint(MPI_COMM_WORLD) is not the ABI's value there, it
-# ends the job for errors that the program's error handler should get, and it leaves the error field of empty statuses.
-NOT_ON = {"impi": {"abi", "reductions", "errors", "empty_status"}}
 
 
 @dataclass
@@ -126,8 +123,6 @@ def table(peers: dict[str, Library]) -> list[Step]:
         ),
     ]
     for name, library in peers.items():
-        lines = (line.split("#")[0].split() for line in (TESTS / "abi/list.txt").read_text().splitlines())
-        names = sorted({words[0] for words in lines if words} - NOT_ON.get(name, set()))
         folders: list[str | Path] = [
             "--mpiexec",
             library.prefix / "bin/mpiexec",
@@ -138,7 +133,7 @@ def table(peers: dict[str, Library]) -> list[Step]:
         steps.append(
             Step(
                 f"abi: C programs: {name}",
-                [python, TESTS / "abi/run.py", *folders, *(f"--only={n}" for n in names)],
+                [python, TESTS / "abi/run.py", *folders],
                 900,
                 counts.lines,
                 library.env,

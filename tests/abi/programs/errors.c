@@ -119,8 +119,10 @@ static void handler_of_the_request(void)
     MPI_Comm comm;
     int three[3] = {1, 2, 3}, x = 0;
     OK(MPI_Comm_dup(MPI_COMM_WORLD, &comm));
-    OK(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN));
-    OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL));
+    return_errors(comm);
+    /* Intel MPI 2021.18.1 calls that of MPI_COMM_WORLD. */
+    if (!library_is("Intel"))
+        OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL));
     OK(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_ARE_FATAL));
     if (rank == 0) {
         OK(MPI_Send(three, 3, MPI_INT, 1, 4, comm));
@@ -158,9 +160,9 @@ int main(int argc, char **argv)
     MPI_Errhandler first;
     OK(MPI_Comm_get_errhandler(MPI_COMM_WORLD, &first));
     CHECK(first == MPI_ERRORS_ARE_FATAL);
-    OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    return_errors(MPI_COMM_WORLD);
     /* Errors without an object, and of null communicators, go to the handler of MPI_COMM_SELF. */
-    OK(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN));
+    return_errors(MPI_COMM_SELF);
     arguments(MPI_COMM_WORLD);
     truncation(MPI_COMM_WORLD);
     own_handler();

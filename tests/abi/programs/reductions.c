@@ -127,7 +127,7 @@ int main(int argc, char **argv)
     /* A pair of an operation and a type that do not fit is an error. */
     float x = 1, y;
     int class = 0;
-    OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    return_errors(MPI_COMM_WORLD);
     OK(MPI_Error_class(MPI_Allreduce(&x, &y, 1, MPI_FLOAT, MPI_BAND, MPI_COMM_WORLD), &class));
     CHECK(class == MPI_ERR_OP);
     finish();
