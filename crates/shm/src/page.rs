@@ -101,15 +101,15 @@ impl RankPage {
         self.identity.0.state.store(seat as u32, Ordering::Release);
     }
 
-    /// Wakes the rank if it sleeps, after something was given to it. Costs a fence and the load
+    /// Wakes the rank if it sleeps, after something was given to it. Costs a light fence and the load
     /// of a line that only changes when the rank falls asleep.
     #[inline]
     pub fn wake(&self) {
         // The fence orders "gave it something" before "reads that nobody sleeps"; its partner is
         // in `fall_asleep`, between "says that it sleeps" and "looks once more". One of the two
         // sees the other's write.
-        // SYNC sleep: store-load ordering needs a full fence.
-        crate::sync::full_fence();
+        // SYNC sleep: store-load ordering.
+        crate::fence::light();
         if self.sleep.0.load(Ordering::Relaxed) != 0 {
             self.wake_sleeper();
         }

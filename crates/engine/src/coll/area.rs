@@ -19,8 +19,8 @@ use crate::progress::wait_for;
 use crate::status::{Call, Waiting};
 use crate::{Error, Result, with};
 use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_OTHER};
+use shm::fence;
 use shm::page::RankPage;
-use shm::sync::full_fence;
 use shm::{Segment, coll as layout};
 use std::cell::OnceCell;
 
@@ -222,7 +222,7 @@ impl Area {
     #[inline]
     fn wake_others(&self) {
         // SYNC sleep: the partner is in `RankPage::fall_asleep`.
-        full_fence();
+        fence::light();
         for page in &self.pages {
             page.wake_after_fence();
         }

@@ -2,8 +2,8 @@
 //! before it is written. Slower than [`super::copy`] between cores that share a cache, several times faster
 //! between cores that do not (`protocol::pace` finds out which they are).
 
-/// Copies `n` bytes from `src` to `dst`, past the caches. What is stored later, by a locked instruction or with a
-/// fence, is seen after it.
+/// Copies `n` bytes from `src` to `dst`, past the caches. It ends with a fence: what is stored later is seen after
+/// it.
 ///
 /// # Safety
 /// As for [`super::copy`]; `dst` is aligned to 64 bytes.

@@ -55,8 +55,7 @@ impl Pace {
     /// Copies `len` bytes of the message, from position `at`, to a piece of a ring.
     ///
     /// # Safety
-    /// As for [`Payload::read`]; `to` is aligned to 64 bytes, and a locked instruction or a fence follows before the
-    /// piece is published.
+    /// As for [`Payload::read`]; `to` is aligned to 64 bytes.
     #[inline]
     pub(super) unsafe fn write(&mut self, payload: &Payload, at: usize, to: *mut u8, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
