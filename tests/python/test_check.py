@@ -189,6 +189,69 @@ class Types(CheckCase):
             """
         self.mismatch(code, "fine", ranks=1)
 
+    def test_messages_in_partitions(self) -> None:
+        """However both sides divide it; each time that it is started, whoever is there first, and to oneself."""
+        code = """
+            a, b = bytearray(240), bytearray(240)
+            def turn(send, receive, end):
+                send.Start()
+                receive.Start()
+                send.Pready_range(0, 5)
+                end(receive)
+                send.Wait()
+            def run(kinds, end, other, late):
+                for sends in (True, False) if late else (False, True):
+                    if sends:
+                        send = comm.Psend_init([a, kinds[0]], 6, other, 1)
+                    else:
+                        receive = comm.Precv_init([b, kinds[1]], 5, other, 1)
+                    comm.Barrier()
+                turn(send, receive, end)
+                turn(send, receive, end)
+                send.Free()
+                receive.Free()
+            def wrong(request):
+                found.append(error(request.Wait))
+            found = []
+            for late in (False, True):
+                for other in (0, 1):
+                    run((MPI.DOUBLE, MPI.DOUBLE), MPI.Prequest.Wait, comm.rank ^ other, late)
+                    run((MPI.INT, MPI.FLOAT), wrong, comm.rank ^ other, late)
+            if comm.rank == 1:
+                print(len(found), *sorted(set(found)), sep="\\n")
+            """
+        text = (
+            "MPI_ERR_TYPE: rank {} sent 6 partitions of 10 x MPI_INT (x.py:12), rank 1 receives 5 partitions of 12 x "
+            "MPI_FLOAT (x.py:14): the types of sender and receiver must be the same (tag 1 on MPI_COMM_WORLD)"
+        )
+        self.mismatch(code, "8", text.format(0), text.format(1))
+
+    def test_many_messages_in_partitions(self) -> None:
+        """More than have room in a ring, so that what they say of themselves waits."""
+        self.mismatch(
+            """
+            send, receive = bytearray(24), bytearray(24)
+            kinds = [MPI.DOUBLE, MPI.FLOAT]
+            if comm.rank == 0:
+                requests = [comm.Psend_init([send, kinds[i == 2345]], 3, 1) for i in range(3000)]
+                comm.Barrier()
+            else:
+                comm.Barrier()
+                requests = [comm.Precv_init([receive, MPI.DOUBLE], 1, 0, 0) for i in range(3000)]
+            for number, request in enumerate(requests):
+                request.Start()
+                if comm.rank == 0:
+                    request.Pready_list([2, 0, 1])
+                if comm.rank == 0 or number != 2345:
+                    request.Wait()
+                else:
+                    print(error(request.Wait))
+                request.Free()
+            """,
+            "MPI_ERR_TYPE: rank 0 sent 3 partitions of 2 x MPI_FLOAT (x.py:5), rank 1 receives 1 partition of 3 x MPI_DOUBLE "
+            "(x.py:9): the types of sender and receiver must be the same (tag 0 on MPI_COMM_WORLD)",
+        )
+
     def test_a_lower_case_send_received_as_an_array(self) -> None:
         ended = self.check(
             """
@@ -327,7 +390,7 @@ class Left(CheckCase):
             operation = MPI.Op.Create(lambda a, b, kind: None)
             handler = MPI.Comm.Create_errhandler(lambda comm, code: None)
             key = MPI.Comm.Create_keyval()
-            persistent = comm.Send_init(b"x", comm.rank)
+            persistent = comm.Send_init(b"x", comm.rank); parts = comm.Psend_init(b"xy", 2, comm.rank)
             receive = comm.Irecv(bytearray(1), comm.rank, 1)
             send = comm.Isend(b"x", comm.rank, 2)
             comm.Recv(bytearray(1), comm.rank, 2)
@@ -348,6 +411,7 @@ class Left(CheckCase):
             "  [0-3] 1 info object from MPI_Info_create at x.py:7",
             "  [0-3] 1 message from MPI_Mprobe at x.py:16, matched and never received",
             "  [0-3] 1 operation from MPI_Op_create at x.py:8",
+            "  [0-3] 1 persistent request from MPI_Psend_init at x.py:11",
             "  [0-3] 1 persistent request from MPI_Send_init at x.py:11",
             "  [0-3] 1 request from MPI_Irecv at x.py:12, never completed by Wait or Test",
             "  [0-3] 1 request from MPI_Isend at x.py:13, never completed by Wait or Test",

@@ -16,8 +16,7 @@ mod operation;
 mod report;
 
 pub use note::Note;
-pub(crate) use operation::About;
-use operation::Operation;
+pub(crate) use operation::{About, Operation};
 pub(crate) use report::at_end;
 
 use crate::{Engine, site};

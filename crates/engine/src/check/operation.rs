@@ -19,13 +19,15 @@ const SLICE: usize = 1 << 20;
 
 /// A message of the user.
 #[derive(Debug, Clone)]
-pub(super) struct Operation {
-    pub(super) sends: bool,
+pub(crate) struct Operation {
+    sends: bool,
     /// Address of the buffer; `None` if the engine has a copy of its own.
     base: Option<usize>,
     count: usize,
     kind: Arc<Type>,
-    pub(super) site: Site,
+    /// Of a message in partitions: how many.
+    partitions: Option<usize>,
+    site: Site,
     /// Counts operations, so that of several the earliest is named.
     number: u64,
 }
@@ -41,7 +43,12 @@ impl Operation {
         if self.kind.is_of_objects() {
             return format!("a pickled object ({} bytes)", self.kind.size().saturating_mul(self.count));
         }
-        format!("{} x {}", self.count, self.kind.describe())
+        let kind = self.kind.describe();
+        match self.partitions {
+            None => format!("{} x {kind}", self.count),
+            Some(1) => format!("1 partition of {} x {kind}", self.count),
+            Some(many) => format!("{many} partitions of {} x {kind}", self.count / many.max(1)),
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -49,7 +56,7 @@ impl Operation {
     }
 
     /// What goes with the message.
-    pub(super) fn note(&self) -> Note {
+    pub(crate) fn note(&self) -> Note {
         let Signature { elements, hash, .. } = self.signature();
         Note { elements, hash, packed: self.kind.is_packed(), text: self.describe(), place: words(self.site) }
     }
@@ -173,8 +180,8 @@ impl Engine {
     fn check_operation(&mut self, about: About, kind: Arc<Type>, site: Site) -> Result<()> {
         let Some(check) = self.check.as_mut() else { return Ok(()) };
         check.count += 1;
-        let next =
-            Operation { sends: about.sends, base: about.buffer, count: about.count, kind, site, number: check.count };
+        let About { sends, buffer: base, count, .. } = about;
+        let next = Operation { sends, base, count, kind, partitions: None, site, number: check.count };
         check.next = None;
         let requests = &self.requests;
         check.operations.retain(|raw, _| requests.get(*raw).is_some_and(|request| request.state != State::Inactive));
@@ -209,6 +216,20 @@ impl Engine {
         }
     }
 
+    /// What a message in partitions is about that the user is about to make; none without `--check`. Its buffer is not
+    /// looked at: partitions that are ready, or here, may be used while others are not.
+    pub(crate) fn check_partitioned(
+        &self,
+        sends: bool,
+        partitions: usize,
+        count: usize,
+        kind: &Arc<Type>,
+    ) -> Option<Box<Operation>> {
+        self.check.as_ref()?;
+        let (kind, partitions) = (Arc::clone(kind), Some(partitions));
+        Some(Box::new(Operation { sends, base: None, count, kind, partitions, site: here(), number: 0 }))
+    }
+
     /// What goes with the message of the request `raw`, if it is one of the user's.
     pub(crate) fn note_of(&self, raw: usize) -> Option<Note> {
         self.check.as_ref()?.operations.get(&raw).map(Operation::note)
@@ -226,8 +247,21 @@ impl Engine {
     }
 
     fn mismatch(&mut self, raw: usize, from: u32, tag: c_int, note: &Note, bytes: usize) -> Option<Error> {
-        let context = self.check.as_ref()?.operations.get(&raw).and_then(|_| self.context_of(raw))?;
-        let receive = self.check.as_ref()?.operations.get(&raw)?;
+        let context = self.context_of(raw)?;
+        let receive = self.check.as_ref()?.operations.get(&raw)?.clone();
+        self.difference(&receive, context, from, tag, note, bytes)
+    }
+
+    /// The types of a message and its receive, if they differ.
+    pub(crate) fn difference(
+        &mut self,
+        receive: &Operation,
+        context: u32,
+        from: u32,
+        tag: c_int,
+        note: &Note,
+        bytes: usize,
+    ) -> Option<Error> {
         let matches = note.packed
             || receive.kind.is_packed()
             || receive.kind.prefix(receive.count, note.elements).is_some_and(|prefix| prefix.hash == note.hash);
@@ -286,7 +320,15 @@ mod tests {
     use mpi_abi::consts::MPI_INT;
 
     fn operation(base: usize, count: usize, kind: &Arc<Type>) -> Operation {
-        Operation { sends: false, base: Some(base), count, kind: Arc::clone(kind), site: 0, number: 0 }
+        Operation {
+            sends: false,
+            base: Some(base),
+            count,
+            kind: Arc::clone(kind),
+            partitions: None,
+            site: 0,
+            number: 0,
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `protocol::partitioned`.
 
 use super::Route;
+use crate::check::{Note, Operation};
 use crate::request::persistent::Recipe;
 use crate::request::{Request, Role, State};
 use crate::status::Status;
@@ -31,6 +32,8 @@ pub struct Partitioned {
     pub(crate) partitions: usize,
     /// Bytes of each.
     pub(crate) bytes: usize,
+    /// What it is to the user (`mpiexec --check`).
+    pub(crate) about: Option<Box<Operation>>,
     /// Which end.
     pub(crate) end: End,
 }
@@ -68,6 +71,8 @@ pub(crate) struct Outbound {
 pub(crate) struct Inbound {
     /// The sender that was matched.
     pub sender: Option<Announced>,
+    /// Why what it sends is not what is received (`mpiexec --check`).
+    pub wrong: Option<Error>,
     /// What has come of each partition, in its units ([`Partitioned::unit`]).
     pub arrived: Box<[usize]>,
     /// Partitions of the sender that are wholly here.
@@ -83,6 +88,19 @@ pub(crate) struct Announced {
     pub total: usize,
     /// Its partitions.
     pub partitions: usize,
+}
+
+/// The same as it travels to the receiver.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    /// Context of the communicator.
+    pub context: u32,
+    /// Tag.
+    pub tag: c_int,
+    /// The send.
+    pub send: Announced,
+    /// What is sent (`mpiexec --check`).
+    pub note: Option<Box<Note>>,
 }
 
 impl Partitioned {
@@ -231,12 +249,15 @@ impl Engine {
             End::Send(outbound) => outbound.ready = vec![false; partitions].into(),
             End::Recv(inbound) => inbound.arrived = vec![0; partitions].into(),
         }
+        let sends = matches!(end, End::Send(_));
+        let about = self.check_partitioned(sends, partitions, elements, self.types.get(datatype)?);
         let partitioned = Partitioned {
             peer: route.map(|route| route.peer.cast_unsigned()),
             context: self.comm(comm)?.core.context,
             tag,
             partitions,
             bytes: size * count,
+            about,
             end,
         };
         let mut request = Request::active(Role::Partitioned(Box::new(partitioned)), payload, self.comm_raw(comm));
@@ -364,8 +385,9 @@ mod tests {
 
     fn receive(partitions: usize, bytes: usize, sender: usize, total: usize) -> Partitioned {
         let announced = Announced { request: 1, total, partitions: sender };
-        let inbound = Inbound { sender: Some(announced), arrived: vec![0; partitions].into(), done: 0 };
-        Partitioned { peer: Some(0), context: 0, tag: 0, partitions, bytes, end: End::Recv(inbound) }
+        let arrived = vec![0; partitions].into();
+        let inbound = Inbound { sender: Some(announced), arrived, ..Inbound::default() };
+        Partitioned { peer: Some(0), context: 0, tag: 0, partitions, bytes, about: None, end: End::Recv(inbound) }
     }
 
     fn here(partitioned: &Partitioned) -> Vec<bool> {

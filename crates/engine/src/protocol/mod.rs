@@ -23,8 +23,8 @@ mod receive;
 mod room;
 mod send;
 
-use crate::Engine;
-use crate::{Error, Result};
+use crate::p2p::partitioned::Announcement;
+use crate::{Engine, Error, Result};
 use mpi_abi::consts::{MPI_ERR_INTERN, MPI_ERR_NO_MEM};
 use shm::Segment;
 use shm::ring::{self, DataRing, Inbox, Receiver, Sender, WORDS};
@@ -102,6 +102,8 @@ pub(crate) enum Outgoing {
     Control(Control),
     /// A send request that has not begun.
     Message(usize),
+    /// A send in partitions was made.
+    Announcement(Box<Announcement>),
 }
 
 /// What this process has to do with one other rank.

@@ -5,13 +5,14 @@
 //!
 //! | cell | says | words |
 //! |---|---|---|
-//! | ANNOUNCE | a send was made | its request, bytes, partitions, context, tag |
+//! | ANNOUNCE | a send was made (with context and tag) | its request, bytes, partitions, piece (3) with a note, if any |
 //! | OPEN | the receive was started | the send's request, the receive's |
 //! | PARTITION | a piece of a partition | the receive's request, position, piece (3), partition and whether it is the last |
 
 use super::send::outside;
-use super::{ANNOUNCE, OPEN, PART_BYTES, PARTITION};
-use crate::p2p::partitioned::{Announced, End, Inbound};
+use super::{ANNOUNCE, OPEN, Outgoing, PART_BYTES, PARTITION, Transport};
+use crate::check::Note;
+use crate::p2p::partitioned::{Announced, Announcement, End, Inbound};
 use crate::payload::Payload;
 use crate::request::{Role, State};
 use crate::status::Status;
@@ -30,24 +31,25 @@ pub(crate) struct Unmatched {
 
 #[derive(Default)]
 struct Channel {
-    announced: VecDeque<Announced>,
+    announced: VecDeque<Announcement>,
     expected: VecDeque<usize>,
 }
 
 impl Unmatched {
     /// A send was made: the receive for it, or it waits.
-    fn announce(&mut self, key: (u32, u32, c_int), send: Announced) -> Option<usize> {
+    fn announce(&mut self, from: u32, send: Announcement) -> Option<(usize, Announcement)> {
+        let key = (send.context, from, send.tag);
         let channel = self.channels.entry(key).or_default();
-        let receive = channel.expected.pop_front();
-        if receive.is_none() {
+        let Some(receive) = channel.expected.pop_front() else {
             channel.announced.push_back(send);
-        }
+            return None;
+        };
         self.tidy(key);
-        receive
+        Some((receive, send))
     }
 
     /// A receive was made: the send for it, or it waits.
-    fn expect(&mut self, key: (u32, u32, c_int), receive: usize) -> Option<Announced> {
+    fn expect(&mut self, key: (u32, u32, c_int), receive: usize) -> Option<Announcement> {
         let channel = self.channels.entry(key).or_default();
         let send = channel.announced.pop_front();
         if send.is_none() {
@@ -69,35 +71,75 @@ impl Unmatched {
     }
 }
 
+impl Transport {
+    /// Tells a rank, to which a ring is open, of a send that was made, if there is room right now.
+    pub(super) fn try_announce(&mut self, peer: u32, announcement: &Announcement) -> bool {
+        let segment = self.segment;
+        // Without memory for a data ring the note stays here: then nothing is compared.
+        let note = announcement.note.as_ref().filter(|_| self.need_data(peer, 0).is_ok()).map(|note| note.encode());
+        let state = &mut self.peers[peer as usize];
+        let Some(out) = state.out.as_mut() else { return false };
+        if out.slot().is_none() {
+            return false;
+        }
+        let mut piece = Piece { offset: 0, len: 0, end: 0 };
+        if let Some(note) = note {
+            let Some(taken) = state.data.as_mut().and_then(|data| data.take(out, note.len())) else { return false };
+            let Some(address) = taken.address(segment) else { return false };
+            // SAFETY: the piece has room for the note and is ours until it is published.
+            unsafe { crate::copy::copy(address.as_ptr(), note.as_ptr(), note.len()) };
+            piece = taken;
+        }
+        let Some(slot) = out.slot() else { return false };
+        let Announcement { context, tag, send, .. } = announcement;
+        slot.header(ANNOUNCE, 0, 0, *tag, *context);
+        slot.word(0, send.request);
+        slot.word(1, send.total as u64);
+        slot.word(2, send.partitions as u64);
+        slot.word(3, piece.offset as u64);
+        slot.word(4, piece.len as u64);
+        slot.word(5, piece.end);
+        slot.publish();
+        segment.rank_page(peer).wake_after_fence();
+        true
+    }
+}
+
 impl Engine {
     /// Tells the receiver of a send that was made.
     pub(crate) fn announce(&mut self, raw: usize) -> Result<()> {
         let Some((partitioned, _)) = self.partitioned(raw) else { return Ok(()) };
         let Some(peer) = partitioned.peer else { return Ok(()) };
-        let announced =
-            Announced { request: raw as u64, total: partitioned.total(), partitions: partitioned.partitions };
-        let (context, tag) = (partitioned.context, partitioned.tag);
+        let send = Announced { request: raw as u64, total: partitioned.total(), partitions: partitioned.partitions };
+        let note = partitioned.about.as_ref().map(|about| Box::new(about.note()));
+        let announcement = Announcement { context: partitioned.context, tag: partitioned.tag, send, note };
         if peer == self.me {
-            self.announced(peer, context, tag, announced);
+            self.announced(peer, announcement);
             return Ok(());
         }
-        let numbers = [announced.total as u64, announced.partitions as u64, u64::from(context)];
-        let [total, partitions, context] = numbers;
-        let words = [announced.request, total, partitions, context, u64::from(tag.cast_unsigned()), 0];
-        self.transport()?.control(peer, ANNOUNCE, words)
+        let transport = self.transport()?;
+        let first = transport.open(peer)?.backlog.is_empty();
+        if !(first && transport.try_announce(peer, &announcement)) {
+            transport.peers[peer as usize].backlog.push_back(Outgoing::Announcement(Box::new(announcement)));
+            transport.set_busy(peer);
+        }
+        Ok(())
     }
 
     /// A send to us was made.
-    pub(super) fn announced_by(&mut self, from: u32, cell: Cell) {
-        let announced =
-            Announced { request: cell.word(0), total: cell.word(1) as usize, partitions: cell.word(2) as usize };
-        let (context, tag) = (cell.word(3) as u32, (cell.word(4) as u32).cast_signed());
-        self.announced(from, context, tag, announced);
+    pub(super) fn announced_by(&mut self, from: u32, ring: usize, cell: Cell) {
+        let send = Announced { request: cell.word(0), total: cell.word(1) as usize, partitions: cell.word(2) as usize };
+        self.with_piece(from, ring, super::receive::piece_of(cell, 3), |e, bytes, len| {
+            // SAFETY: `with_piece` checked the range; it is ours until given back.
+            let note = (len > 0).then(|| unsafe { super::receive::copied(bytes, len) });
+            let note = note.and_then(|note| Note::decode(&note)).map(|(note, _)| Box::new(note));
+            e.announced(from, Announcement { context: cell.context, tag: cell.tag, send, note });
+        });
     }
 
-    fn announced(&mut self, from: u32, context: u32, tag: c_int, announced: Announced) {
-        if let Some(receive) = self.unmatched.announce((context, from, tag), announced) {
-            self.match_partitioned(receive, announced);
+    fn announced(&mut self, from: u32, announcement: Announcement) {
+        if let Some((receive, announcement)) = self.unmatched.announce(from, announcement) {
+            self.match_partitioned(receive, &announcement);
         }
     }
 
@@ -106,15 +148,17 @@ impl Engine {
         let Some((partitioned, _)) = self.partitioned(raw) else { return };
         let Some(peer) = partitioned.peer else { return };
         let key = (partitioned.context, peer, partitioned.tag);
-        if let Some(announced) = self.unmatched.expect(key, raw) {
-            self.match_partitioned(raw, announced);
+        if let Some(announcement) = self.unmatched.expect(key, raw) {
+            self.match_partitioned(raw, &announcement);
         }
     }
 
-    fn match_partitioned(&mut self, raw: usize, announced: Announced) {
+    fn match_partitioned(&mut self, raw: usize, announcement: &Announcement) {
+        let wrong = self.wrong_partitions(raw, announcement);
         let Some((partitioned, state)) = self.partitioned(raw) else { return };
         let End::Recv(inbound) = &mut partitioned.end else { return };
-        inbound.sender = Some(announced);
+        inbound.sender = Some(announcement.send);
+        inbound.wrong = wrong;
         if state == State::Active
             && let Err(error) = self.open(raw)
         {
@@ -122,13 +166,24 @@ impl Engine {
         }
     }
 
+    /// Whether the types of a send and of the receive `raw` differ (`mpiexec --check`).
+    fn wrong_partitions(&mut self, raw: usize, announcement: &Announcement) -> Option<Error> {
+        let Announcement { context, tag, send, note } = announcement;
+        let note = note.as_ref()?;
+        let (partitioned, _) = self.partitioned(raw)?;
+        let (about, from) = (partitioned.about.clone()?, partitioned.peer?);
+        self.difference(&about, *context, from, *tag, note, send.total)
+    }
+
     /// A receive was started: once its send is known, that is told.
     pub(crate) fn open(&mut self, raw: usize) -> Result<()> {
         let Some(request) = self.requests.get_mut(raw) else { return Ok(()) };
         let Role::Partitioned(partitioned) = &mut request.role else { return Ok(()) };
-        let (End::Recv(Inbound { sender: Some(sender), .. }), Some(from)) = (&partitioned.end, partitioned.peer) else {
+        let (End::Recv(Inbound { sender: Some(sender), wrong, .. }), Some(from)) = (&partitioned.end, partitioned.peer)
+        else {
             return Ok(());
         };
+        request.error = wrong.clone().map(Box::new);
         let (sender, room, tag) = (*sender, partitioned.total(), partitioned.tag);
         let source = self.contexts.source_rank(partitioned.context, from);
         request.status = Status { source, tag, bytes: sender.total.min(room) as u64, ..Status::EMPTY };
@@ -328,35 +383,46 @@ impl Engine {
 mod tests {
     use super::*;
 
-    fn send(request: u64) -> Announced {
-        Announced { request, total: 0, partitions: 1 }
+    fn send(context: u32, request: u64) -> Announcement {
+        Announcement { context, tag: 7, send: Announced { request, total: 0, partitions: 1 }, note: None }
+    }
+
+    /// The receive that gets a send.
+    fn announce(unmatched: &mut Unmatched, context: u32, request: u64) -> Option<usize> {
+        unmatched.announce(1, send(context, request)).map(|(receive, _)| receive)
+    }
+
+    /// The send that a receive gets.
+    fn expect(unmatched: &mut Unmatched, key: (u32, u32, c_int), receive: usize) -> Option<u64> {
+        unmatched.expect(key, receive).map(|announcement| announcement.send.request)
     }
 
     #[test]
     fn sends_and_receives_meet_in_the_order_in_which_they_were_made() {
         let mut unmatched = Unmatched::default();
         let key = (4, 1, 7);
-        assert_eq!(unmatched.announce(key, send(1)), None);
-        assert_eq!(unmatched.announce(key, send(2)), None);
-        assert_eq!(unmatched.expect((4, 2, 7), 9), None);
-        assert_eq!(unmatched.expect(key, 10), Some(send(1)));
-        assert_eq!(unmatched.expect(key, 11), Some(send(2)));
-        assert_eq!(unmatched.expect(key, 12), None);
-        assert_eq!(unmatched.expect(key, 13), None);
-        assert_eq!(unmatched.announce(key, send(3)), Some(12));
-        assert_eq!(unmatched.announce(key, send(4)), Some(13));
+        assert_eq!(announce(&mut unmatched, 4, 1), None);
+        assert_eq!(announce(&mut unmatched, 4, 2), None);
+        assert_eq!(expect(&mut unmatched, (4, 2, 7), 9), None);
+        assert_eq!(expect(&mut unmatched, key, 10), Some(1));
+        assert_eq!(expect(&mut unmatched, key, 11), Some(2));
+        assert_eq!(expect(&mut unmatched, key, 12), None);
+        assert_eq!(expect(&mut unmatched, key, 13), None);
+        assert_eq!(announce(&mut unmatched, 4, 3), Some(12));
+        assert_eq!(announce(&mut unmatched, 4, 4), Some(13));
         assert_eq!(unmatched.channels.len(), 1);
     }
 
     #[test]
     fn a_freed_communicator_forgets_what_was_announced() {
         let mut unmatched = Unmatched::default();
-        unmatched.announce((4, 1, 7), send(1));
-        unmatched.announce((6, 1, 7), send(2));
-        unmatched.expect((4, 1, 8), 5);
+        announce(&mut unmatched, 4, 1);
+        announce(&mut unmatched, 6, 2);
+        expect(&mut unmatched, (8, 1, 7), 5);
         unmatched.forget(4);
-        assert_eq!(unmatched.expect((4, 1, 7), 6), None);
-        assert_eq!(unmatched.expect((6, 1, 7), 7), Some(send(2)));
-        assert_eq!(unmatched.announce((4, 1, 8), send(3)), Some(5));
+        unmatched.forget(8);
+        assert_eq!(expect(&mut unmatched, (4, 1, 7), 6), None);
+        assert_eq!(expect(&mut unmatched, (6, 1, 7), 7), Some(2));
+        assert_eq!(announce(&mut unmatched, 8, 3), Some(5));
     }
 }

@@ -204,7 +204,7 @@ impl Engine {
             SHARE => self.share(cell.word(0) as usize, cell.word(1), cell.word(2) as usize, cell.word(3) as usize),
             WITHDRAW => self.withdraw_offer(from, cell.word(0), cell.word(1) as u32),
             WITHDRAWN => self.send_cancelled(cell.word(0) as usize),
-            ANNOUNCE => self.announced_by(from, cell),
+            ANNOUNCE => self.announced_by(from, ring, cell),
             OPEN => self.opened(cell.word(0) as usize, cell.word(1)),
             PARTITION => self.partition_piece(from, ring, cell),
             MOVED => self.moved(from, cell.word(0), cell.word(1) as usize),

@@ -250,6 +250,7 @@ impl Engine {
                         }
                     }
                 }
+                Outgoing::Announcement(announcement) => transport.try_announce(peer, announcement),
                 Outgoing::Control(control) => {
                     let segment = transport.segment;
                     let slot = transport.peers[peer as usize].out.as_mut().and_then(Sender::slot);
