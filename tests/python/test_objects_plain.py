@@ -25,6 +25,39 @@ def depiction(thing: Any) -> str:
     return f"{type(thing)} {thing!r}"
 
 
+def sharing(thing: Any) -> list[int]:
+    """Which containers in an object are one: their numbers by first appearance, wherever one comes."""
+    numbers: dict[int, int] = {}
+    order: list[int] = []
+
+    def visit(thing: Any) -> None:
+        if not isinstance(thing, tuple | list | dict) or thing == ():
+            return
+        again = id(thing) in numbers
+        order.append(numbers.setdefault(id(thing), len(numbers)))
+        if not again:
+            for item in thing.items() if isinstance(thing, dict) else [(part,) for part in thing]:
+                for part in item:
+                    visit(part)
+
+    visit(thing)
+    return order
+
+
+def linked(choose: random.Random, depth: int = 0, before: list[Any] | None = None) -> Any:
+    """A random plain object in which containers come again."""
+    before = [] if before is None else before
+    if before and choose.randrange(3) == 0:
+        return choose.choice(before)
+    if depth > 4 or choose.randrange(3) == 0:
+        return choose.choice([1, 2.5, "", None, True])
+    parts = [linked(choose, depth + 1, before) for _ in range(choose.choice([0, 1, 2, 3, 4, 40]))]
+    made = choose.choice([list, tuple, lambda parts: dict(enumerate(parts))])(parts)
+    if len(repr(made)) < 200:  # so that what contains it does not become long
+        before.append(made)
+    return made
+
+
 def plain(choose: random.Random, depth: int = 0) -> Any:
     """A random plain object."""
     kind = choose.randrange(12 if depth < 4 else 8)
@@ -79,9 +112,10 @@ class PlainCase(Case):
 
     def check(self, thing: Any, is_plain: bool = True) -> None:
         wire = self.wire(thing)
-        expected = depiction(pickle.loads(pickle.dumps(thing)))
-        self.assertEqual(depiction(pickle.loads(wire)), expected)
-        self.assertEqual(depiction(self.there(thing)), expected)
+        standard = pickle.loads(pickle.dumps(thing))
+        expected, shared = depiction(standard), sharing(standard)
+        for got in (pickle.loads(wire), self.there(thing)):
+            self.assertEqual((depiction(got), sharing(got)), (expected, shared))
         if is_plain:
             self.assertFalse(wire.startswith(UNPLAIN), f"for the pickler: {expected[:100]}")
 
@@ -148,22 +182,23 @@ class Identity(PlainCase):
                 [[inner], inner],
                 [0, (inner,), inner],
             ):
-                got = self.there(thing)
-                self.assertEqual(depiction(got), depiction(thing))
+                self.check(thing)
             a, b = self.there([inner, inner])
             self.assertIs(a, b)
             a, [b] = self.there([inner, [inner]])
             self.assertIs(a, b)
+        self.check([(1, 2.5, "x")] * 50)
 
     def test_in_long_lists(self) -> None:
-        """More containers with other references than are looked after."""
-        for count in (10, 90, 97, 500):
+        """The table of containers with other references grows, and numbers in the pickle get longer."""
+        for count in (10, 15, 16, 17, 64, 65, 97, 256, 257, 500, 5000):
             inner = [[i] for i in range(count)]
-            got = self.there([*inner, inner[3], inner[-1]])
-            self.assertEqual(got, [*inner, inner[3], inner[-1]])
-            self.assertIs(got[3], got[-2])
-            self.assertIs(got[-3], got[-1])
-            self.assertEqual(len({id(item) for item in got}), count)
+            self.check([*inner, inner[3], inner[-1], *inner])
+
+    def test_random_objects(self) -> None:
+        choose = random.Random(self.comm.bcast(13, 0))
+        for _ in range(500):
+            self.check(linked(choose))
 
     def test_circles(self) -> None:
         loop: list[Any] = [1]
@@ -275,9 +310,12 @@ class Damaged(PlainCase):
         b"\x80\x05}(\x8c\x01aG@\t\x1e\xb8Q\xeb\x85\x1f\x8c\x01b](NK\x02K\x03t\x88e\x86u.",
         b"\x80\x05(K\x01K\x02K\x03](}](ee)\x85\x87t.",
         b"\x80\x05X\x02\0\0\0\xc3\xa9C\x02\x80\x81\x86B\x03\0\0\0abc\x86.",
+        b"\x80\x05]((]\x94](h\x00K\x01e\x94h\x01}(K\x02h\x00u\x94th\x02j\x01\0\0\0\x86e.",
+        b"\x80\x05](K\x07\x85\x94h\x00](e\x94h\x01h\x00e.",
     )
     TOKENS = (
         *(b"(", b"e", b"u", b"t", b"a", b"s", b".", b"N", b"]", b"}", b")", b"](", b"}(", b"0", b"1", b"2", b"l", b"d"),
+        *(b"h\x01", b"j\0\0\0\0", b"j\x02\0\0\0", b"\x94", b"\x94"),
         *(b"\x85", b"\x86", b"\x87", b"\x88", b"\x89", b"\x94", b"h\x00", b"K\x05", b"M\x05\x05", b"J\0\0\0\x80"),
         *(b"\x8a\x01\x05", b"\x8a\x00", b"\x8a\x08\0\0\0\0\0\0\0\x80", b"G\xff\xf8\0\0\0\0\0\1", b"\x8c\x02ab"),
         *(b"\x8c\x01\xff", b"\x8c\x03\xed\xa0\x80", b"X\x01\0\0\0z", b"X\xff\xff\xff\xff", b"C\x01\xff", b"B\0\0\0\0"),
@@ -379,7 +417,8 @@ class References(PlainCase):
 
     def test_damaged_streams(self) -> None:
         streams = [
-            b"\x80\x05](](\x8c\x03abcG12345678M\x10\x10\x86}(\x8c\x02xyKKu" + end for end in (b"e", b"(t", b"\xff")
+            b"\x80\x05](](\x8c\x03abcG12345678M\x10\x10\x86\x94}(\x8c\x02xyKKu\x94h\x00" + end
+            for end in (b"e", b"(t", b"\xff", b"h\x05")
         ]
         for times in (10, 500):
             gc.collect()

@@ -13,6 +13,7 @@
 
 mod opcodes;
 mod read;
+mod shared;
 mod wire;
 mod write;
 

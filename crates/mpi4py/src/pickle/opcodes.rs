@@ -25,6 +25,9 @@ pub(super) const EMPTY_LIST: u8 = b']';
 pub(super) const APPENDS: u8 = b'e';
 pub(super) const EMPTY_DICT: u8 = b'}';
 pub(super) const SETITEMS: u8 = b'u';
+pub(super) const MEMOIZE: u8 = 0x94;
+pub(super) const BINGET: u8 = b'h';
+pub(super) const LONG_BINGET: u8 = b'j';
 
 /// How every pickle that is written here begins. Python's own go on with a frame, unless they are tiny.
 pub(super) const HEAD: [u8; 2] = [PROTO, 5];

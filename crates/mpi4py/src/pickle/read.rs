@@ -20,7 +20,7 @@ thread_local! {
 pub(super) fn read(py: Python<'_>, bytes: &[u8]) -> Option<Py<PyAny>> {
     let bytes = bytes.strip_prefix(&HEAD)?;
     let stack = SPARE.try_with(Cell::take).unwrap_or_default();
-    let mut reader = Reader { bytes, stack, marks: [(0, false); DEEPEST], depth: 0 };
+    let mut reader = Reader { bytes, stack, marks: [(0, false); DEEPEST], depth: 0, memo: Vec::new() };
     // SAFETY: the interpreter is held, as `py` shows.
     let object = unsafe { reader.run() };
     if object.is_none() {
@@ -39,11 +39,13 @@ struct Reader<'a> {
     /// Where the items of containers begin that are not complete, and whether it is a list.
     marks: [(usize, bool); DEEPEST],
     depth: usize,
+    /// New references to what comes again, in the order in which it was noted.
+    memo: Vec<*mut ffi::PyObject>,
 }
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        while let Some(object) = self.stack.pop() {
+        while let Some(object) = self.stack.pop().or_else(|| self.memo.pop()) {
             // SAFETY: our reference, or null; the interpreter is held.
             unsafe { ffi::Py_XDECREF(object) };
         }
@@ -176,6 +178,19 @@ impl<'a> Reader<'a> {
                         let from = self.pop_mark(false)?;
                         self.tuple(from)?;
                     }
+                    MEMOIZE => {
+                        let top = self.stack.len().checked_sub(1).filter(|top| *top >= self.fence())?;
+                        // A live object: null is only below a fence.
+                        self.memo.push(ffi::Py_NewRef(self.stack[top]));
+                    }
+                    BINGET => {
+                        let [place] = self.take()?;
+                        self.again(place.into())?;
+                    }
+                    LONG_BINGET => {
+                        let place = u32::from_le_bytes(self.take()?);
+                        self.again(place as usize)?;
+                    }
                     APPENDS => self.list()?,
                     SETITEMS => self.dict()?,
                     STOP => {
@@ -188,6 +203,13 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+    }
+
+    /// Something that was noted comes again.
+    unsafe fn again(&mut self, place: usize) -> Option<()> {
+        let object = *self.memo.get(place)?;
+        // SAFETY: the memo's objects are live; the interpreter is held.
+        self.push(unsafe { ffi::Py_NewRef(object) })
     }
 
     unsafe fn tuple(&mut self, from: usize) -> Option<()> {

@@ -2,7 +2,7 @@
 //! See `mod.rs` for the format.
 
 use super::read::read;
-use super::write::{Stream, write};
+use super::write::{Refused, Stream, write};
 use super::{COLLECTORS, Collector, call, core, in_band, instance};
 use crate::buffer::object::Buffer;
 use crate::buffer::{Access, View};
@@ -98,10 +98,11 @@ pub(crate) fn encode(object: &Bound<'_, PyAny>) -> PyResult<Encoded> {
         return Ok(Encoded { stream: Memory::of(stream)?, parts: None });
     }
     // SAFETY: a live object of an interpreter that is held.
-    if let Some(stream) = unsafe { write(object.as_ptr()) } {
-        return Ok(Encoded { stream: Memory::Plain(stream), parts: None });
-    }
-    if has_no_buffers(object) {
+    let refused = match unsafe { write(object.as_ptr()) } {
+        Ok(stream) => return Ok(Encoded { stream: Memory::Plain(stream), parts: None }),
+        Err(refused) => refused,
+    };
+    if refused == Refused::Shape && has_no_buffers(object) {
         let stream = call(core(py)?.dumps.bind(py), object, Some(core(py)?.highest.bind(py)))?;
         return Ok(Encoded { stream: Memory::of(stream)?, parts: None });
     }

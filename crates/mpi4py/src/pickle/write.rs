@@ -2,14 +2,18 @@
 //!
 //! What is written is a pickle like any other: `pickle.loads` makes an equal object of it. It is made in a
 //! third of the time that the pickler takes to be set up, asked about every object and taken down.
-//! Whatever is not certain to come out the same is left to the pickler (`write` says `None`): other types
-//! and derived ones, containers that come twice (they must stay one), deep nesting. Nothing is noted
-//! ("memoized"), so text or bytes that come twice are two objects afterwards; together they
-//! are so short ([`TEXT`]) that this costs nobody anything.
+//! Whatever is not certain to come out the same is left to the pickler ([`Refused`]): other types and derived
+//! ones, containers that contain themselves, deep nesting. A container that comes twice stays one: those that
+//! somebody else refers to as well are noted ("memoized"). Text and bytes are not, so the same one twice are two
+//! objects afterwards; together they are so short ([`TEXT`]) that this costs nobody anything.
+//!
+//! What was written when an object turns out to be for the pickler was in vain, half of what the pickler takes: so of
+//! long lists a few items are looked at first. (Of dicts only all could be, which costs a third of writing numbers.)
 //!
 //! No Python code runs in here: types are compared, not asked, so objects cannot change meanwhile.
 
 use super::opcodes::*;
+use super::shared::{Met, Shared};
 use pyo3::ffi;
 use std::cell::Cell;
 use std::ptr;
@@ -19,6 +23,13 @@ const LONGEST: isize = 64 << 10;
 const LARGEST: usize = 1 << 20;
 /// Memory up to this size is kept for the next message.
 const KEPT: usize = 64 << 10;
+
+/// From so many items on, some are looked at before all are written.
+const LONG: isize = 32;
+/// How many, the last one among them. A look is a tenth of writing a number.
+const LOOKS: isize = 4;
+/// Containers in containers that such a look goes into.
+const LOOK_INTO: usize = 3;
 
 thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -43,21 +54,30 @@ impl Drop for Stream {
     }
 }
 
-/// The pickle of a plain object; `None`: it is for the pickler.
+/// Why an object is for the pickler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There is an object of another type in it.
+    Type,
+    /// It is long, deep, or goes round.
+    Shape,
+}
+
+/// The pickle of a plain object.
 ///
 /// # Safety
 /// A live object; the interpreter is held.
-pub(super) unsafe fn write(object: *mut ffi::PyObject) -> Option<Stream> {
+pub(super) unsafe fn write(object: *mut ffi::PyObject) -> Result<Stream, Refused> {
     let mut out = SPARE.try_with(Cell::take).unwrap_or_default();
     out.clear();
     out.extend_from_slice(&HEAD);
-    let mut writer = Writer { out: Stream(out), text: TEXT, top: object, shared: None };
+    let mut writer = Writer { out: Stream(out), text: TEXT, top: object, shared: Shared::default(), foreign: false };
     // SAFETY: the caller vouches for the object.
     if !unsafe { writer.object(object, 0) } {
-        return None;
+        return Err(if writer.foreign { Refused::Type } else { Refused::Shape });
     }
     writer.put(&[STOP]);
-    Some(writer.out)
+    Ok(writer.out)
 }
 
 struct Writer {
@@ -65,38 +85,22 @@ struct Writer {
     /// What is left of [`TEXT`].
     text: usize,
     top: *mut ffi::PyObject,
-    shared: Option<Shared>,
+    shared: Shared,
+    /// An object of another type was found.
+    foreign: bool,
 }
 
-/// Containers that somebody else refers to as well.
-struct Shared {
-    slots: [usize; Self::SLOTS],
-    count: usize,
-}
+/// Gives an item of a list or a tuple.
+type Item = unsafe extern "C" fn(*mut ffi::PyObject, isize) -> *mut ffi::PyObject;
 
-impl Shared {
-    const SLOTS: usize = 128;
-    const MOST: usize = 96;
-
-    fn new() -> Self {
-        Self { slots: [0; Self::SLOTS], count: 0 }
-    }
-
-    /// Notes a container; whether it is a new one, and there is room.
-    fn note(&mut self, address: usize) -> bool {
-        let mut slot = (address >> 4).wrapping_mul(0x9e37_79b9) >> 8;
-        loop {
-            match &mut self.slots[slot % Self::SLOTS] {
-                free if *free == 0 => {
-                    *free = address;
-                    self.count += 1;
-                    return self.count <= Self::MOST;
-                }
-                known if *known == address => return false,
-                _ => slot += 1,
-            }
-        }
-    }
+/// How the writing of a container begins.
+enum Entry {
+    /// Its items are to be written, and then it is to be noted if it has a number.
+    Items(Option<u32>),
+    /// It was written before, and now a reference to that.
+    Reference,
+    /// It is for the pickler.
+    No,
 }
 
 impl Writer {
@@ -138,6 +142,7 @@ impl Writer {
             } else if kind == &raw mut ffi::PyBytes_Type {
                 self.bytes(object)
             } else {
+                self.foreign = true;
                 false
             }
         }
@@ -214,19 +219,78 @@ impl Writer {
         true
     }
 
-    /// Whether a container may be written: for the first time, not too deep, not too long.
+    /// Whether a container may be written: not too deep, not too long, not inside of itself.
     #[inline]
-    unsafe fn enter(&mut self, object: *mut ffi::PyObject, length: isize, depth: usize) -> bool {
+    unsafe fn enter(&mut self, object: *mut ffi::PyObject, length: isize, depth: usize) -> Entry {
         if depth >= DEEPEST || length > LONGEST || self.out.0.len() > LARGEST {
-            return false;
-        }
-        if depth == 0 {
-            return true;
+            return Entry::No;
         }
         // With one reference, that of the container around it, it cannot come again.
         // SAFETY: a live object.
-        let alone = unsafe { ffi::Py_REFCNT(object) } == 1;
-        alone || (object != self.top && self.shared.get_or_insert_with(Shared::new).note(object.addr()))
+        if depth == 0 || unsafe { ffi::Py_REFCNT(object) } == 1 {
+            return Entry::Items(None);
+        }
+        if object == self.top {
+            return Entry::No;
+        }
+        match self.shared.meet(object.addr()) {
+            Met::New(number) => Entry::Items(Some(number)),
+            Met::Open => Entry::No,
+            Met::Written(place) => {
+                if let Ok(place) = u8::try_from(place) {
+                    self.put(&[BINGET, place]);
+                } else {
+                    let [a, b, c, d] = place.to_le_bytes();
+                    self.put(&[LONG_BINGET, a, b, c, d]);
+                }
+                Entry::Reference
+            }
+        }
+    }
+
+    /// A container is complete.
+    #[inline]
+    fn leave(&mut self, number: Option<u32>) -> bool {
+        if let Some(number) = number {
+            self.shared.complete(number);
+            self.put(&[MEMOIZE]);
+        }
+        true
+    }
+
+    /// Whether some items of a long container may be plain.
+    unsafe fn looks_plain(&mut self, object: *mut ffi::PyObject, length: isize, item: Item) -> bool {
+        // SAFETY: indices below the length, which is at most `LONGEST`.
+        (1..=LOOKS).all(|look| unsafe { self.may_be_plain(item(object, length * look / LOOKS - 1), 0) })
+    }
+
+    /// Whether an object may be plain, as a short look tells: a list as its last item.
+    unsafe fn may_be_plain(&mut self, object: *mut ffi::PyObject, depth: usize) -> bool {
+        // SAFETY: live objects, static objects of the interpreter, and the last index of a container.
+        unsafe {
+            let kind = ffi::Py_TYPE(object);
+            let (length, last): (_, Item);
+            if kind == &raw mut ffi::PyLong_Type {
+                let mut overflow = 0;
+                ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
+                return overflow == 0;
+            } else if kind == &raw mut ffi::PyUnicode_Type {
+                return ffi::PyUnicode_GetLength(object).cast_unsigned() <= self.text;
+            } else if kind == &raw mut ffi::PyTuple_Type {
+                (length, last) = (ffi::PyTuple_Size(object), ffi::PyTuple_GetItem);
+            } else if kind == &raw mut ffi::PyList_Type {
+                (length, last) = (ffi::PyList_Size(object), ffi::PyList_GetItem);
+            } else {
+                let plain = kind == &raw mut ffi::PyFloat_Type
+                    || kind == &raw mut ffi::PyDict_Type
+                    || kind == &raw mut ffi::PyBytes_Type
+                    || kind == &raw mut ffi::PyBool_Type
+                    || object == ffi::Py_None();
+                self.foreign |= !plain;
+                return plain;
+            }
+            length == 0 || depth == LOOK_INTO || self.may_be_plain(last(object, length - 1), depth + 1)
+        }
     }
 
     unsafe fn tuple(&mut self, object: *mut ffi::PyObject, depth: usize) -> bool {
@@ -237,7 +301,12 @@ impl Writer {
                 self.put(&[EMPTY_TUPLE]);
                 return true;
             }
-            if !self.enter(object, length, depth) {
+            let number = match self.enter(object, length, depth) {
+                Entry::Items(number) => number,
+                Entry::Reference => return true,
+                Entry::No => return false,
+            };
+            if length >= LONG && !self.looks_plain(object, length, ffi::PyTuple_GetItem) {
                 return false;
             }
             if length > 3 {
@@ -254,7 +323,7 @@ impl Writer {
                 3 => &[TUPLE3],
                 _ => &[TUPLE],
             });
-            true
+            self.leave(number)
         }
     }
 
@@ -262,12 +331,17 @@ impl Writer {
         // SAFETY: a list, and indices below its size: nothing changes it here.
         unsafe {
             let length = ffi::PyList_Size(object);
-            if !self.enter(object, length, depth) {
-                return false;
-            }
+            let number = match self.enter(object, length, depth) {
+                Entry::Items(number) => number,
+                Entry::Reference => return true,
+                Entry::No => return false,
+            };
             if length == 0 {
                 self.put(&[EMPTY_LIST]);
-                return true;
+                return self.leave(number);
+            }
+            if length >= LONG && !self.looks_plain(object, length, ffi::PyList_GetItem) {
+                return false;
             }
             self.put(&[EMPTY_LIST, MARK]);
             for index in 0..length {
@@ -276,7 +350,7 @@ impl Writer {
                 }
             }
             self.put(&[APPENDS]);
-            true
+            self.leave(number)
         }
     }
 
@@ -284,12 +358,14 @@ impl Writer {
         // SAFETY: a dict, which nothing changes here: its keys and values live on.
         unsafe {
             let length = ffi::PyDict_Size(object);
-            if !self.enter(object, length, depth) {
-                return false;
-            }
+            let number = match self.enter(object, length, depth) {
+                Entry::Items(number) => number,
+                Entry::Reference => return true,
+                Entry::No => return false,
+            };
             if length == 0 {
                 self.put(&[EMPTY_DICT]);
-                return true;
+                return self.leave(number);
             }
             self.put(&[EMPTY_DICT, MARK]);
             let (mut at, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
@@ -299,7 +375,7 @@ impl Writer {
                 }
             }
             self.put(&[SETITEMS]);
-            true
+            self.leave(number)
         }
     }
 }
