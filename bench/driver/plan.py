@@ -10,18 +10,27 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 SIZES = ("8B", "64B", "1KiB", "8KiB", "64KiB", "256KiB", "1MiB", "4MiB", "16MiB")
-COLL_SIZES = ("8B", "8KiB", "1MiB")
+COLL_RANKS = (2, 4, 8)
+COLL_SIZES = ("8B", "8KiB", "1MiB", "16MiB")
 COLLECTIVES = (
     "bcast",
     "reduce",
     "allreduce",
     "scatter",
-    "gather",
-    "allgather",
-    "alltoall",
     "scatterv",
+    "gather",
     "gatherv",
+    "allgather",
+    "allgatherv",
+    "alltoall",
+    "alltoallv",
+    "reduce_scatter_block",
+    "scan",
+    "iallreduce",
+    "allreduce_init",
 )
+# Lower-case, of a small dict.
+OBJECT_COLLECTIVES = ("bcast", "allreduce", "gather")
 # Parts of arrays, of float64 (bench/programs/layouts.py).
 LAYOUTS = {
     "column": "column of 1000 x 1000",
@@ -29,8 +38,6 @@ LAYOUTS = {
     "face_k": "face of 128³, 16,384 single elements",
     "indexed": "indexed, 10,000 blocks",
 }
-MORE_COLLECTIVES = ("allgatherv", "alltoallv", "scan", "reduce_scatter_block")
-
 # What --quick keeps.
 QUICK = (
     "call/*",
@@ -209,17 +216,25 @@ def _pairs() -> Unit:
 def _collectives(ranks: int) -> Unit:
     section = f"Collectives, {ranks} ranks"
     rows = [Row(f"n{ranks}/barrier", "barrier", "collectives", section)]
-    for name in COLLECTIVES + MORE_COLLECTIVES:
+    titles = {
+        "iallreduce": "Iallreduce, Wait",
+        "allreduce_init": "persistent allreduce",
+    }
+    for name in COLLECTIVES:
+        title = titles.get(name, name)
         rows += [
             Row(
                 f"n{ranks}/{name}/{size}",
-                f"{name} {spaced(size)}",
+                f"{title} {spaced(size)}",
                 "collectives",
                 section,
-                more=name in MORE_COLLECTIVES,
             )
             for size in COLL_SIZES
         ]
+    rows += [
+        Row(f"n{ranks}/{name}/dict", f"{name} of a dict", "collectives", section)
+        for name in OBJECT_COLLECTIVES
+    ]
     return Unit(f"collectives-{ranks}", "collectives.py", ranks, tuple(rows))
 
 
@@ -242,6 +257,12 @@ def _idle() -> tuple[Unit, ...]:
     )
 
 
+def _busy() -> Unit:
+    section = "A rank that computes while others wait, slow-down"
+    row = Row("busy/1of4", "1 of 4 computes, 3 wait in Allreduce", "busy", section, "%")
+    return Unit("busy", "busy.py", 4, (row,))
+
+
 def all_units() -> tuple[Unit, ...]:
     return (
         _startup(),
@@ -253,9 +274,9 @@ def all_units() -> tuple[Unit, ...]:
         _matching(),
         _threads(),
         _pairs(),
-        _collectives(2),
-        _collectives(4),
+        *(_collectives(ranks) for ranks in COLL_RANKS),
         *_idle(),
+        _busy(),
     )
 
 

@@ -1,4 +1,5 @@
-"""Collectives, called back to back. Rows: nP/barrier and nP/NAME/SIZE.
+"""Collectives, called back to back. Rows: nP/barrier, nP/NAME/SIZE, and nP/NAME/dict for the
+lower-case methods.
 
 SIZE is what one rank contributes or receives; for the forms that exchange blocks
 (scatter, gather, allgather, alltoall) it is one block. The v-forms leave a gap of one
@@ -51,6 +52,8 @@ class Exchange:
     factor: float = 1.0
     gap: Array | None = None
     """Elements between received blocks, which must stay as they are."""
+    request: MPI.Prequest | None = None
+    """To be freed."""
 
 
 def blocks(count: int, n: int) -> Array:
@@ -98,6 +101,26 @@ def reduce(n: int) -> Exchange:
 
 def allreduce(n: int) -> Exchange:
     return reduction(comm.Allreduce, n)
+
+
+def iallreduce(n: int) -> Exchange:
+    def start_and_wait(*args: Any) -> None:
+        comm.Iallreduce(*args).Wait()
+
+    return reduction(start_and_wait, n)
+
+
+def allreduce_init(n: int) -> Exchange:
+    exchange = reduction(comm.Allreduce, n)
+    request = comm.Allreduce_init(*exchange.args)
+
+    def start_and_wait() -> None:
+        request.Start()
+        request.Wait()
+
+    exchange.function, exchange.args = start_and_wait, ()
+    exchange.request = request
+    return exchange
 
 
 def scan(n: int) -> Exchange:
@@ -186,8 +209,54 @@ MAKERS: dict[str, Callable[[int], Exchange]] = {
         allgatherv,
         alltoall,
         alltoallv,
+        iallreduce,
+        allreduce_init,
     )
 }
+
+
+class Sum(dict[str, Any]):
+    """A dict that can be added to another one."""
+
+    def __add__(self, other: Any) -> Sum:
+        return Sum({key: self[key] + other[key] for key in self})
+
+
+def sample(who: int, loop: int) -> dict[str, Any]:
+    return {"a": who + loop, "b": 3.14}
+
+
+def object_case(name: str) -> Case:
+    """A lower-case collective of a dict of two numbers; rank 0 is the root."""
+    sent: list[Any] = [None]
+    got: list[Any] = [None]
+    functions: dict[str, Callable[[Any], Any]] = {
+        "bcast": lambda it: comm.bcast(it, 0),
+        "gather": lambda it: comm.gather(it, 0),
+        "allreduce": comm.allreduce,
+    }
+
+    def prepare(loop: int) -> None:
+        mine = sample(rank, loop)
+        sent[0] = Sum(mine) if name == "allreduce" else mine
+        if name == "bcast" and not root:
+            sent[0] = None
+
+    def run(k: int) -> None:
+        function, it = functions[name], sent[0]
+        for _ in repeat(None, k):
+            got[0] = function(it)
+
+    def check(loop: int) -> str:
+        all_of_them = [sample(who, loop) for who in range(size)]
+        expected: Any = all_of_them[0]
+        if name == "gather":
+            expected = all_of_them if root else None
+        elif name == "allreduce":
+            expected = sum(map(Sum, all_of_them[1:]), start=Sum(all_of_them[0]))
+        return "" if got[0] == expected else f"object is {str(got[0])[:60]}"
+
+    return Case(run, prepare, check)
 
 
 def barrier_case() -> Case:
@@ -227,11 +296,15 @@ def exchange_case(ex: Exchange, n: int) -> Case:
 def measure_row(row: str) -> dict[str, object]:
     _, name, *rest = row.split("/")
     if name == "barrier":
-        case = barrier_case()
-    else:
-        n = elements(rest[0])
-        case = exchange_case(MAKERS[name](n), n)
-    return measure(comm, case, settings())
+        return measure(comm, barrier_case(), settings())
+    if rest[0] == "dict":
+        return measure(comm, object_case(name), settings())
+    n = elements(rest[0])
+    exchange = MAKERS[name](n)
+    measured = measure(comm, exchange_case(exchange, n), settings())
+    if exchange.request is not None:
+        exchange.request.Free()
+    return measured
 
 
 run_rows(comm, measure_row)

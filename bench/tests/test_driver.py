@@ -221,9 +221,9 @@ class Plan(unittest.TestCase):
             units = plan.choose(only, patterns, quick=False, more=more)
             return {row.name for unit in units for row in unit.rows}
 
-        self.assertNotIn("n2/scan/8B", names([], [], more=False))
-        self.assertIn("n2/scan/8B", names([], [], more=True))
-        self.assertIn("n2/scan/8B", names([], ["scan"], more=False))
+        self.assertNotIn("pairs/1MiB", names([], [], more=False))
+        self.assertIn("pairs/1MiB", names([], [], more=True))
+        self.assertIn("pairs/1MiB", names([], ["pairs"], more=False))
         self.assertNotIn("pairs/8KiB", names([], [], more=False))
         self.assertIn("pairs/8KiB", names(["pairs"], [], more=False))
 
