@@ -2,7 +2,7 @@
 //! packed and unpacked on the way. The transport reads and writes them by position and never sees
 //! the difference.
 
-use crate::copy::{copy, copy_out};
+use crate::copy::{copy, copy_out, copy_out_part};
 use crate::datatype::Type;
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl Payload {
         }
         match self {
             // SAFETY: the run is valid (its maker), the range was cut to it, `from` is valid.
-            Self::Run { base, .. } => unsafe { copy_out(base.add(at), from, room) },
+            Self::Run { base, len } => unsafe { copy_out_part(base.add(at), from, room, *len) },
             // SAFETY: as above, on memory of our own.
             Self::Owned(bytes) => unsafe { copy_out(bytes.as_mut_ptr().add(at), from, room) },
             // SAFETY: the type's memory is valid (its maker), `from` is (caller).

@@ -35,9 +35,27 @@ pub(crate) unsafe fn copy_past(dst: *mut u8, src: *const u8, n: usize) {
     }
 }
 
+/// As [`super::copy_out`], past the caches; `dst` may lie anywhere.
+///
+/// # Safety
+/// As for [`super::copy`].
+#[cold]
+pub(crate) unsafe fn copy_out_past(dst: *mut u8, src: *const u8, n: usize) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    let head = dst.align_offset(64).min(n);
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let head = n;
+    // SAFETY: two parts of the range that the caller vouches for; the second one begins at a line.
+    unsafe {
+        super::copy_out(dst, src, head);
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        copy_past(dst.add(head), src.add(head), n - head);
+    }
+}
+
 #[cfg(all(test, target_arch = "x86_64", not(miri)))]
 mod tests {
-    use super::copy_past;
+    use super::{copy_out_past, copy_past};
 
     #[test]
     fn every_length_is_copied_whole_and_nothing_beside_it() {
@@ -51,6 +69,20 @@ mod tests {
                 unsafe { copy_past(dst.0.as_mut_ptr(), src.as_ptr().add(from), n) };
                 assert_eq!(dst.0[..n], src[from..from + n], "{n} bytes from {from}");
                 assert!(dst.0[n..].iter().all(|b| *b == 0xa5), "{n}: outside");
+            }
+        }
+    }
+
+    #[test]
+    fn a_destination_at_any_address_will_do() {
+        let src: Vec<u8> = (0..1100u32).map(|i| (i * 31 + (i >> 8)) as u8).collect();
+        for to in [0, 1, 16, 63, 64, 65] {
+            for n in (0..200).chain([900]) {
+                let mut dst = vec![0xa5u8; 1024];
+                // SAFETY: both are longer than offset plus length and are two allocations.
+                unsafe { copy_out_past(dst.as_mut_ptr().add(to), src.as_ptr(), n) };
+                assert_eq!(dst[to..to + n], src[..n], "{n} bytes to {to}");
+                assert!(dst[..to].iter().chain(&dst[to + n..]).all(|b| *b == 0xa5), "{n} bytes to {to}: outside");
             }
         }
     }

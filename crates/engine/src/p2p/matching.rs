@@ -61,6 +61,8 @@ pub struct Offer {
     pub synchronous: bool,
     /// The sender waits in a blocking call.
     pub blocking: bool,
+    /// The two ranks run on cores that share no cache, as far as the sender knows.
+    pub far: bool,
 }
 
 impl Unexpected {

@@ -12,9 +12,10 @@ use shm::os::cma::{self, Copied};
 use shm::sync::Ordering;
 use std::ffi::c_int;
 
-/// From this size on the kernel's copy wins; measured with two buffers in turn, ring and kernel (which both
-/// sides share): 8 MiB 370 and 490 us, 16 MiB 1090 and 880, 32 MiB 2400 and 1800.
-pub(super) const SINGLE_COPY_MIN: usize = 12 << 20;
+/// From this size on the kernel copies what nobody has a wish for, if the ranks' cores share no cache, or we cannot write
+/// past the caches. Else the ring is faster. Two buffers in turn, ring and kernel (which both sides share): near
+/// 8 MiB 298 and 475 us, 16 MiB 590 and 780, 64 MiB 2350 and 2800; far 16 MiB 880 and 715.
+const SINGLE_COPY_MIN: usize = 12 << 20;
 
 /// The same for messages between one rank and many with two ranks or more per core: through the ring the
 /// one rank's core copies every byte of them, while a leaf's copy through the kernel is spread over all cores.
@@ -111,6 +112,9 @@ impl Engine {
             Copier::Sender => 2 * LEAF_COPY_MIN,
         };
         if offer.total < least || offer.address == 0 {
+            return None;
+        }
+        if copier == Copier::Either && !offer.far && cfg!(target_arch = "x86_64") {
             return None;
         }
         let address = request.payload.run()? as usize;

@@ -77,6 +77,8 @@ pub(crate) const NOTED_OFFER: u8 = 17;
 /// Flags of an offer.
 pub(crate) const SYNCHRONOUS: u8 = 1;
 pub(crate) const BLOCKING: u8 = 2;
+/// An offer's flag: the sender writes to this receiver past the caches.
+pub(crate) const FAR: u8 = 4;
 
 /// Up to this size a message goes in one piece without a handshake (measured by the prototype:
 /// beyond it two copies that overlap are faster than one piece).

@@ -3,7 +3,7 @@
 //! size if they fit into one piece, so that a program finds about as much buffering as ever.
 
 use super::send::outside;
-use super::{BLOCKING, EAGER_MAX, FIRST_PART, NOTED_OFFER, SYNCHRONOUS, Transport};
+use super::{BLOCKING, EAGER_MAX, FAR, FIRST_PART, NOTED_OFFER, SYNCHRONOUS, Transport};
 use crate::check::Note;
 use crate::p2p::matching::{Body, Offer, Unexpected};
 use crate::p2p::unfit::MARK;
@@ -92,6 +92,7 @@ impl Engine {
             address: cell.word(2) as usize,
             synchronous: cell.flags & SYNCHRONOUS != 0,
             blocking: cell.flags & BLOCKING != 0,
+            far: cell.flags & FAR != 0,
         };
         let object = cell.context & MARK != 0;
         let matched = self.contexts.match_message(cell.context & !MARK, from, cell.tag);

@@ -2,7 +2,7 @@
 
 use super::send::{accept_words, share_words};
 use super::{
-    ACCEPT, ANNOUNCE, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FIN, INLINE_AND_POSITION,
+    ACCEPT, ANNOUNCE, BLOCKING, EAGER, EAGER_DATA, EAGER_NEAR, EAGER_PART, EAGER_PARTS, FAR, FIN, INLINE_AND_POSITION,
     MOVED, NOTED_OFFER, OFFER, OPEN, PART, PARTITION, SHARE, SYNCHRONOUS, WITHDRAW, WITHDRAWN, WRITTEN,
 };
 use crate::Engine;
@@ -171,6 +171,7 @@ impl Engine {
                     address: cell.word(2) as usize,
                     synchronous: cell.flags & SYNCHRONOUS != 0,
                     blocking: cell.flags & BLOCKING != 0,
+                    far: cell.flags & FAR != 0,
                 };
                 let piece = piece_of(cell, 3);
                 let matched = self.match_cell(from, cell);

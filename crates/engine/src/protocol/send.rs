@@ -2,8 +2,8 @@
 
 use super::parts::TYPED_PARTS_MIN;
 use super::{
-    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, EAGER_NEAR, FIRST_PART, INLINE_AND_POSITION, OFFER, Outgoing, PART,
-    PART_BYTES, Peer, SHARE, SYNCHRONOUS, Transport, WRITTEN,
+    ACCEPT, BLOCKING, EAGER, EAGER_DATA, EAGER_MAX, EAGER_NEAR, FAR, FIRST_PART, INLINE_AND_POSITION, OFFER, Outgoing,
+    PART, PART_BYTES, Peer, SHARE, SYNCHRONOUS, Transport, WRITTEN,
 };
 use crate::p2p::Route;
 use crate::p2p::matching::{Body, Unexpected};
@@ -119,6 +119,7 @@ impl Transport {
             (offset, end) = (piece.offset, piece.end);
         }
         let Some(slot) = out.slot() else { return Ok(None) };
+        let flags = flags | if state.pace.is_past() { FAR } else { 0 };
         slot.header(OFFER, flags, 0, tag, context);
         slot.word(0, total as u64);
         slot.word(1, request as u64);
