@@ -60,6 +60,7 @@ fn MPI(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<errhandler::Errhandler>()?;
     module.add_class::<session::Session>()?;
     module.add_class::<comm::Comm>()?;
+    comm::shortcut::install(module.py())?;
     module.add_class::<comm::Intracomm>()?;
     module.add_class::<comm::Topocomm>()?;
     module.add_class::<comm::Cartcomm>()?;

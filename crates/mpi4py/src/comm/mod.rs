@@ -5,6 +5,7 @@
 //! | `mod` | the classes, which class a handle belongs to |
 //! | `manage` | making, comparing, naming and freeing communicators |
 //! | `p2p` | blocking, nonblocking and persistent sends and receives, probes |
+//! | `shortcut` | the usual form of the most frequent of them |
 //! | `objects` | `send`, `recv` ... of objects |
 //! | `irecv` | receives of objects that wait for their message |
 //! | `objects_coll` | collectives of objects |
@@ -27,6 +28,7 @@ pub(crate) mod objects;
 mod objects_coll;
 mod objects_neighbor;
 mod p2p;
+pub(crate) mod shortcut;
 mod topo;
 mod ulfm;
 
