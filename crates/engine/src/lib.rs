@@ -37,6 +37,7 @@ pub mod world;
 
 pub use error::{Error, Result};
 
+use coll::schedule::Schedules;
 use comm::Comm;
 use comm_manage::idup::Duplicate;
 use handle::{HandleTable, Kind};
@@ -86,6 +87,8 @@ pub struct Engine {
     /// Communicators that are being made, by the receive that they wait for; none: nothing is to be made of it.
     pub(crate) duplicates: HashMap<usize, Option<Duplicate>>,
     pub(crate) transport: Option<Transport>,
+    /// Collectives in work that can go on.
+    pub(crate) schedules: Schedules,
     /// Counts what was sent, received or completed.
     pub(crate) progress_count: u64,
     /// Threads of this process that sleep, or are about to.
@@ -120,6 +123,7 @@ impl Engine {
             unmatched: Unmatched::default(),
             duplicates: HashMap::new(),
             transport: None,
+            schedules: Schedules::default(),
             progress_count: 0,
             sleepers: Sleepers::default(),
             at_once_below: protocol::AT_ONCE_BELOW,

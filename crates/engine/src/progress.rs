@@ -6,6 +6,7 @@
 //! peer gives first and looks at the page afterwards (SYNC sleep in `shm::page`). Within the
 //! process a thread that completed something wakes those that sleep (`sleepers`).
 
+use crate::coll::schedule;
 use crate::status::Waiting;
 use crate::waiting::Sleeper;
 use crate::{Engine, Error, Result, lock};
@@ -68,7 +69,10 @@ impl Engine {
     #[inline]
     pub(crate) fn progress(&mut self) -> bool {
         let received = self.receive();
-        let moved = self.flush() | received;
+        let mut moved = self.flush() | received;
+        if self.schedules.is_any_ready() {
+            moved |= self.advance_ready();
+        }
         if moved && self.sleepers.any() {
             self.wake_own_threads();
         }
@@ -114,6 +118,9 @@ pub(crate) fn wait_until<T>(
         if let Some(value) = ready(&mut e) {
             e.learn(true);
             return Ok(value);
+        }
+        if schedule::is_due(&e) {
+            return wait_long(e, Step::Spin, backoff, what, &mut ready);
         }
         if moved {
             backoff.reset();
@@ -161,6 +168,16 @@ fn wait_long<T>(
     let mut blocked = Blocked(None);
     let mut sleeper = Sleeper::default();
     let outcome = loop {
+        if schedule::is_due(&guard) {
+            drop(guard);
+            // A function of the user, which may be Python's.
+            blocked = Blocked(None);
+            schedule::work();
+            guard = lock();
+            if let Some(value) = ready(&mut guard) {
+                break Ok(value);
+            }
+        }
         if backoff.looks() >= BLOCK_AFTER {
             blocked.enter();
         }
@@ -277,7 +294,7 @@ fn sleep<T>(
         let moved = e.progress();
         if let Some(value) = ready(e) {
             Some(Last::Ready(value))
-        } else if moved {
+        } else if moved || schedule::is_due(e) {
             Some(Last::Moved)
         } else if segment.header().failed.load(Ordering::Relaxed) != 0 {
             Some(Last::Failed)
@@ -340,6 +357,11 @@ fn disturbed(now: u64) -> Result<()> {
 pub(crate) fn poll<T>(look: impl FnOnce(&mut Engine) -> Result<Option<T>>) -> Result<Option<T>> {
     let mut e = lock();
     e.progress();
+    if schedule::is_due(&e) {
+        drop(e);
+        schedule::work();
+        e = lock();
+    }
     let found = look(&mut e)?;
     if found.is_none() && e.policy().crowded() {
         drop(e);

@@ -40,6 +40,11 @@ pub enum Call {
     BufferDetach,
     Finalize,
     Init,
+    NeighborAllgather,
+    NeighborAllgatherv,
+    NeighborAlltoall,
+    NeighborAlltoallv,
+    NeighborAlltoallw,
 }
 
 /// `MPI_ANY_TAG`, as status pages hold it; the engine's build compares.
@@ -53,7 +58,7 @@ impl Call {
 
     /// The name of the call with this number on a status page.
     pub fn name_of(number: u32) -> &'static str {
-        const NAMES: [&str; 35] = [
+        const NAMES: [&str; 40] = [
             "no call",
             "Send",
             "Ssend",
@@ -89,6 +94,11 @@ impl Call {
             "Buffer_detach",
             "Finalize",
             "Init",
+            "Neighbor_allgather",
+            "Neighbor_allgatherv",
+            "Neighbor_alltoall",
+            "Neighbor_alltoallv",
+            "Neighbor_alltoallw",
         ];
         NAMES.get(number as usize).copied().unwrap_or("an unknown call")
     }

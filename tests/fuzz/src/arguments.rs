@@ -3,6 +3,8 @@
 //! (lengths of arrays, counts of elements of a type), either the memory is made for them or they
 //! are made smaller.
 
+mod blocks;
+
 use crate::api::{Function, Param};
 use crate::callbacks;
 use crate::library::{Entry, Library};
@@ -215,7 +217,11 @@ impl Maker<'_> {
         for place in 0..n {
             self.argument(&mut making, place);
         }
-        self.buffers(&mut making);
+        if blocks::is_collective(function) {
+            self.blocks(&mut making);
+        } else {
+            self.buffers(&mut making);
+        }
         let mut text = format!("{}(", function.name);
         for (place, param) in function.params.iter().enumerate() {
             let comma = if place == 0 { "" } else { ", " };

@@ -315,6 +315,13 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
     QUIET.set(true);
     waits::begin();
+    // While a session is open MPI does not end.
+    let shared = SHARED.get().expect("set above");
+    let sessions = shared.pools.lock().unwrap_or_else(PoisonError::into_inner).0.live(crate::pools::Pool::Session);
+    for mut session in sessions {
+        // SAFETY: as above.
+        unsafe { entry("MPI_Session_finalize")?.code(&[&raw mut session as u64]) };
+    }
     // SAFETY: as above.
     if unsafe { entry("MPI_Finalize")?.code(&[]) } != 0 {
         write_now(&format!("{GIVEN_UP}\n"));

@@ -119,6 +119,11 @@ impl Pools {
         }
     }
 
+    /// The values of `pool` that are good.
+    pub(crate) fn live(&self, pool: Pool) -> Vec<u64> {
+        self.0[pool as usize].live.clone()
+    }
+
     /// A call gave `value`.
     pub(crate) fn add(&mut self, random: &mut Random, pool: Pool, value: u64) {
         let values = &mut self.0[pool as usize];

@@ -3,7 +3,7 @@
 
 use super::buffers::{Arg, Shape};
 use super::gather::Blocks;
-use super::{bcast::others, core_of, enter, internal, table, too_long};
+use super::{Collective, Row, bcast::others, by_schedule, core_of, enter, internal, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -12,7 +12,7 @@ use crate::status::Call;
 use mpi_abi::{Comm, Datatype};
 
 /// One block of Alltoallw: its place in bytes, elements and type.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Lane {
     /// Bytes from the buffer's address.
     pub displ: isize,
@@ -28,6 +28,16 @@ pub struct Lane {
 /// The buffers are valid for what the operation reads and writes.
 pub unsafe fn alltoall(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe {
+            by_schedule(
+                Call::Alltoall,
+                &Collective::Alltoall { send: send.map(Row::Equal), recv: Row::Equal(recv) },
+                comm,
+            )
+        };
+    }
     let lanes = |arg: Arg, shape: &Shape| -> Vec<Payload> {
         let block = |r: u32| (r as usize * arg.count).cast_signed();
         // SAFETY: the caller vouches for the buffer.
@@ -44,6 +54,12 @@ pub unsafe fn alltoall(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
 /// As for [`alltoall`].
 pub unsafe fn alltoallv(send: Option<Blocks<'_>>, recv: Blocks<'_>, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe {
+            by_schedule(Call::Alltoallv, &Collective::Alltoall { send: send.map(Row::from), recv: recv.into() }, comm)
+        };
+    }
     let lanes = |blocks: Blocks<'_>| -> Result<Vec<Payload>> {
         let shape = Shape::of(blocks.datatype)?;
         let ranks = 0..core.size() as usize;
@@ -61,6 +77,12 @@ pub unsafe fn alltoallv(send: Option<Blocks<'_>>, recv: Blocks<'_>, comm: Comm) 
 /// As for [`alltoall`].
 pub unsafe fn alltoallw(send: Option<(*mut u8, &[Lane])>, recv: (*mut u8, &[Lane]), comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe {
+            by_schedule(Call::Alltoallw, &Collective::Alltoall { send: send.map(Row::from), recv: recv.into() }, comm)
+        };
+    }
     let lanes = |(base, lanes): (*mut u8, &[Lane])| -> Result<Vec<Payload>> {
         let one = |lane: &Lane| {
             let shape = Shape::of(lane.datatype)?;

@@ -2,7 +2,7 @@
 
 use super::area::{Area, LINE_BYTES};
 use super::buffers::Arg;
-use super::{State, check_root, core_of, enter, internal, too_long};
+use super::{Collective, State, by_schedule, check_root, core_of, enter, internal, too_long};
 use crate::comm::CommCore;
 use crate::payload::Payload;
 use crate::status::Call;
@@ -13,6 +13,10 @@ use std::ffi::c_int;
 /// Returns when all ranks have called it (MPI_Barrier).
 pub fn barrier_on(comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe { by_schedule(Call::Barrier, &Collective::Barrier, comm) };
+    }
     barrier(&core, Call::Barrier)
 }
 
@@ -47,6 +51,10 @@ pub(super) fn others(core: &CommCore) -> impl Iterator<Item = u32> + use<> {
 /// The buffer is valid for reads on the root and for writes elsewhere.
 pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe { by_schedule(Call::Bcast, &Collective::Bcast { buffer, root }, comm) };
+    }
     let root = check_root(&core, root)?;
     // SAFETY: the caller vouches for the buffer.
     let target = unsafe { buffer.target() }?;

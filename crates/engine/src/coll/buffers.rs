@@ -55,11 +55,6 @@ impl Shape {
         with(|e| e.shape(datatype))
     }
 
-    /// Where `count` elements begin and how many bytes they cover, from the first one's address.
-    pub(super) fn span(&self, count: usize) -> (isize, usize) {
-        self.kind.span(count)
-    }
-
     /// The payload of `count` elements at element `at` from `base`.
     ///
     /// # Safety

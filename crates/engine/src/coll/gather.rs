@@ -8,7 +8,7 @@ use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{bcast_bytes, expect_len, others};
 use super::buffers::{Arg, Shape, Source};
 use super::internal::{self, Copier};
-use super::{check_root, core_of, enter, table, too_long};
+use super::{Collective, Row, by_schedule, check_root, core_of, enter, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -81,6 +81,12 @@ impl<'a> Layout<'a> {
 /// The buffers are valid for what the operation reads and writes.
 pub unsafe fn gather(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe {
+            by_schedule(Call::Gather, &Collective::Gather { send, recv: recv.map(Row::Equal), root }, comm)
+        };
+    }
     let root = check_root(&core, root)?;
     let layout = recv.filter(|_| core.rank == root).map(Layout::equal).transpose()?;
     // SAFETY: the caller vouches for the buffers.
@@ -93,6 +99,12 @@ pub unsafe fn gather(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: Co
 /// As for [`gather`].
 pub unsafe fn gatherv(send: Option<Arg>, recv: Option<Blocks<'_>>, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe {
+            by_schedule(Call::Gatherv, &Collective::Gather { send, recv: recv.map(Row::from), root }, comm)
+        };
+    }
     let root = check_root(&core, root)?;
     let layout = recv.filter(|_| core.rank == root).map(Layout::blocks).transpose()?;
     // SAFETY: the caller vouches for the buffers.
@@ -234,6 +246,12 @@ unsafe fn gather_messages(
 /// As for [`gather`].
 pub unsafe fn scatter(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe {
+            by_schedule(Call::Scatter, &Collective::Scatter { send: send.map(Row::Equal), recv, root }, comm)
+        };
+    }
     let root = check_root(&core, root)?;
     let layout = send.filter(|_| core.rank == root).map(Layout::equal).transpose()?;
     // SAFETY: the caller vouches for the buffers.
@@ -246,6 +264,12 @@ pub unsafe fn scatter(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: C
 /// As for [`gather`].
 pub unsafe fn scatterv(send: Option<Blocks<'_>>, recv: Option<Arg>, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe {
+            by_schedule(Call::Scatterv, &Collective::Scatter { send: send.map(Row::from), recv, root }, comm)
+        };
+    }
     let root = check_root(&core, root)?;
     let layout = send.filter(|_| core.rank == root).map(Layout::blocks).transpose()?;
     // SAFETY: the caller vouches for the buffers.
@@ -341,6 +365,10 @@ unsafe fn scatter_any(
 /// As for [`gather`].
 pub unsafe fn allgather(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe { by_schedule(Call::Allgather, &Collective::Allgather { send, recv: Row::Equal(recv) }, comm) };
+    }
     let layout = Layout::equal(recv)?;
     // SAFETY: the caller vouches for the buffers.
     unsafe { allgather_any(send, &layout, &core, Call::Allgather) }
@@ -352,6 +380,10 @@ pub unsafe fn allgather(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> 
 /// As for [`gather`].
 pub unsafe fn allgatherv(send: Option<Arg>, recv: Blocks<'_>, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
+    if core.remote.is_some() {
+        // SAFETY: the caller's word.
+        return unsafe { by_schedule(Call::Allgatherv, &Collective::Allgather { send, recv: recv.into() }, comm) };
+    }
     let layout = Layout::blocks(recv)?;
     // SAFETY: the caller vouches for the buffers.
     unsafe { allgather_any(send, &layout, &core, Call::Allgatherv) }

@@ -1,4 +1,4 @@
-//! Collective communication on intracommunicators (MPI-5.0 chapter 6). Each collective goes
+//! Collective communication (MPI-5.0 chapter 6). Each blocking collective on an intracommunicator goes
 //! through shared memory directly while its pieces fit into the communicator's area (`area`), and by
 //! messages beyond that or where there is no memory for an area. Which way it goes follows from
 //! arguments that all ranks have in common, or is said by the rank that knows.
@@ -10,19 +10,23 @@
 //! | `alltoall` | Alltoall(v, w) | chunk, messages |
 //! | `reduce` | Reduce, Allreduce, Scan, Exscan, Reduce_scatter(_block) | line, chunk, segments |
 //! | `internal` | what the management of communicators needs | messages |
+//! | `schedule/` | nonblocking, persistent, of neighbours, on intercommunicators | messages, step by step |
 
 mod alltoall;
 mod area;
 mod bcast;
 pub mod buffers;
+mod collective;
 mod gather;
 pub mod internal;
 mod reduce;
+pub mod schedule;
 mod table;
 
 pub use alltoall::{Lane, alltoall, alltoallv, alltoallw};
 pub use bcast::{barrier, barrier_on, bcast};
 pub use buffers::Arg;
+pub use collective::{Collective, Row};
 pub use gather::{Blocks, allgather, allgatherv, gather, gatherv, scatter, scatterv};
 pub use reduce::{allreduce, exscan, reduce, reduce_scatter, reduce_scatter_block, scan};
 
@@ -31,7 +35,7 @@ use crate::status::Call;
 use crate::{Error, Result, with};
 use area::Area;
 use mpi_abi::Comm;
-use mpi_abi::consts::{MPI_ERR_COMM, MPI_ERR_ROOT, MPI_ERR_TRUNCATE};
+use mpi_abi::consts::{MPI_ERR_ROOT, MPI_ERR_TRUNCATE};
 use shm::lock::Guard;
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -48,16 +52,19 @@ pub(crate) fn call_name(number: u32) -> &'static str {
     crate::status::Call::name_of(number)
 }
 
-/// The communicator of a collective; intercommunicators have none yet.
+/// The communicator of a collective.
 fn core_of(comm: Comm) -> Result<Arc<CommCore>> {
-    let core = with(|e| e.comm_core(comm))?;
-    if core.remote.is_some() {
-        return Err(Error::new(
-            MPI_ERR_COMM,
-            "collectives on intercommunicators are not implemented in this version of oxmpi",
-        ));
-    }
-    Ok(core)
+    with(|e| e.comm_core(comm))
+}
+
+/// Carries a collective out by messages: on intercommunicators, and for what shared memory does not serve.
+///
+/// # Safety
+/// As for [`schedule::run`].
+#[cold]
+unsafe fn by_schedule(call: Call, what: &Collective, comm: Comm) -> Result<()> {
+    // SAFETY: the caller's word.
+    unsafe { schedule::run(call, what, comm) }
 }
 
 /// Says to ranks that still call collectives that this one has called MPI_Finalize. Does not wait;
@@ -95,6 +102,11 @@ impl State {
         let bytes = area.chunk_bytes();
         (bytes > 0).then_some((area, bytes))
     }
+}
+
+/// All elements; of more than there can be, the most there can be.
+fn total(counts: &[usize]) -> usize {
+    counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
 }
 
 #[cold]

@@ -9,17 +9,17 @@
 //! | up to `ALL_READ` or `ALL_READ_CROWDED` | everybody reads all chunks |
 //! | more | pieces of a chunk; rank r combines the r-th part of each piece, all copy the parts |
 //!
-//! User-defined operations, and types with holes, take the plain way: all contributions come to all
-//! ranks, each combines what it needs (`plainly`).
+//! User-defined operations, types with holes, and long Reduce_scatters go by messages (`schedule`), and so does
+//! all for which there is no memory.
 
 use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::expect_len;
-use super::buffers::{Arg, Shape};
-use super::{State, check_root, core_of, enter, internal};
+use super::buffers::Arg;
+use super::{Collective, State, by_schedule, check_root, core_of, enter, total};
 use crate::comm::CommCore;
 use crate::copy::copy;
+use crate::datatype::message_size;
 use crate::op::Reduction;
-use crate::payload::Payload;
 use crate::status::Call;
 use crate::{Result, with};
 use mpi_abi::{Comm, Op};
@@ -32,6 +32,9 @@ const ALL_READ: usize = 2 << 10;
 /// The same with more ranks than cores, where a round costs a change of the running process: measured
 /// with 4 ranks on 2 cores, 8 KiB 4.0 and 5.7 us, 24 KiB 7.0 and 7.4 us, 32 KiB 8.7 and 8.3 us.
 const ALL_READ_CROWDED: usize = 24 << 10;
+
+/// Up to this size of all blocks together a Reduce_scatter is an Allreduce of which each rank keeps its block.
+const SCATTERED: usize = 8 << 10;
 
 /// What is to be combined, as bytes.
 struct Job {
@@ -61,7 +64,7 @@ unsafe fn job(call: Call, send: Option<Arg>, recv: Arg, op: Op) -> Result<Option
         let kind = e.types.committed(arg.datatype)?;
         let element = kind.size();
         let plain = reducer.is_user() || kind.extent().cast_unsigned() != element;
-        let len = element * arg.count;
+        let len = message_size(kind, arg.count)?;
         Ok((!plain).then_some(Job { call, reducer, element, from: arg.base, len }))
     })
 }
@@ -73,19 +76,22 @@ unsafe fn job(call: Call, send: Option<Arg>, recv: Arg, op: Op) -> Result<Option
 /// The buffers are valid for what the operation reads and writes.
 pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let root = check_root(&core, root)?;
+    let what = Collective::Reduce { send, recv, op, root };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let job = job(Call::Reduce, send, recv, op)?;
+        if core.remote.is_some() {
+            return by_schedule(Call::Reduce, &what, comm);
+        }
+        let root = check_root(&core, root)?;
+        let Some(job) = job(Call::Reduce, send, recv, op)? else { return by_schedule(Call::Reduce, &what, comm) };
         let want = if core.rank == root { Want::UpTo(core.size() - 1) } else { Want::None };
-        let Some(job) = job else { return plainly(Call::Reduce, &core, send, recv, op, want) };
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
-        if job.len == 0 {
+        if job.len == 0 || prefix(&job, &core, enter(&core, job.call)?, recv.base, want, Some(root))? {
             return Ok(());
         }
-        prefix(&job, &core, enter(&core, job.call)?, recv.base, want, Some(root), op, send, recv)
+        by_schedule(Call::Reduce, &what, comm)
     }
 }
 
@@ -95,27 +101,37 @@ pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Co
 /// As for [`reduce`].
 pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let everything = Want::UpTo(core.size() - 1);
+    let what = Collective::Allreduce { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let job = job(Call::Allreduce, send, recv, op)?;
-        let Some(job) = job else { return plainly(Call::Allreduce, &core, send, recv, op, everything) };
+        if core.remote.is_some() {
+            return by_schedule(Call::Allreduce, &what, comm);
+        }
+        let Some(job) = job(Call::Allreduce, send, recv, op)? else {
+            return by_schedule(Call::Allreduce, &what, comm);
+        };
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
         let mut state = enter(&core, job.call)?;
         let crowded = state.area().is_some_and(|area| area.crowded());
-        if job.len <= if crowded { ALL_READ_CROWDED } else { ALL_READ } {
-            return prefix(&job, &core, state, recv.base, everything, None, op, send, recv);
-        }
-        match state.area_with_chunks() {
-            Some((area, chunk)) => segmented(&job, &core, area, chunk, recv.base),
-            None => {
-                drop(state);
-                plainly(job.call, &core, send, recv, op, everything)
-            }
-        }
+        let done = if job.len <= all_read(crowded) {
+            let everything = Want::UpTo(core.size() - 1);
+            prefix(&job, &core, state, recv.base, everything, None)?
+        } else if let Some((area, chunk)) = state.area_with_chunks() {
+            segmented(&job, &core, area, chunk, recv.base)?;
+            true
+        } else {
+            drop(state);
+            false
+        };
+        if done { Ok(()) } else { by_schedule(Call::Allreduce, &what, comm) }
     }
+}
+
+/// Up to this size everybody combines everything.
+fn all_read(crowded: bool) -> usize {
+    if crowded { ALL_READ_CROWDED } else { ALL_READ }
 }
 
 /// Combines the contributions of the ranks up to mine (MPI_Scan). `send` none = in place.
@@ -124,16 +140,18 @@ pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Res
 /// As for [`reduce`].
 pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let want = Want::UpTo(core.rank);
+    let what = Collective::Scan { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let Some(job) = job(Call::Scan, send, recv, op)? else {
-            return plainly(Call::Scan, &core, send, recv, op, want);
+        let Some(job) = job(Call::Scan, send, recv, op)?.filter(|_| core.remote.is_none()) else {
+            return by_schedule(Call::Scan, &what, comm);
         };
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
-        prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None, op, send, recv)
+        let want = Want::UpTo(core.rank);
+        let done = prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None)?;
+        if done { Ok(()) } else { by_schedule(Call::Scan, &what, comm) }
     }
 }
 
@@ -144,16 +162,18 @@ pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<(
 /// As for [`reduce`].
 pub unsafe fn exscan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let want = core.rank.checked_sub(1).map_or(Want::None, Want::UpTo);
+    let what = Collective::Exscan { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let Some(job) = job(Call::Exscan, send, recv, op)? else {
-            return plainly(Call::Exscan, &core, send, recv, op, want);
+        let Some(job) = job(Call::Exscan, send, recv, op)?.filter(|_| core.remote.is_none()) else {
+            return by_schedule(Call::Exscan, &what, comm);
         };
         if core.size() == 1 {
             return Ok(());
         }
-        prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None, op, send, recv)
+        let want = core.rank.checked_sub(1).map_or(Want::None, Want::UpTo);
+        let done = prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None)?;
+        if done { Ok(()) } else { by_schedule(Call::Exscan, &what, comm) }
     }
 }
 
@@ -168,11 +188,10 @@ unsafe fn keep(job: &Job, to: *mut u8) -> Result<()> {
 }
 
 /// Everybody publishes its contribution piece by piece; each rank combines those that it wants.
-/// `root` = only this rank reads.
+/// `root` = only this rank reads. False: there is no memory for it, and nothing was done.
 ///
 /// # Safety
 /// `to` is valid for the job's bytes where something is wanted.
-#[expect(clippy::too_many_arguments, reason = "the plain way needs the call's own arguments")]
 unsafe fn prefix(
     job: &Job,
     core: &CommCore,
@@ -180,10 +199,7 @@ unsafe fn prefix(
     to: *mut u8,
     want: Want,
     root: Option<u32>,
-    op: Op,
-    send: Option<Arg>,
-    recv: Arg,
-) -> Result<()> {
+) -> Result<bool> {
     // Scans wait for lower ranks only, and so may run ahead of the others.
     let all = job.call == Call::Allreduce;
     if job.len <= LINE_BYTES
@@ -195,13 +211,9 @@ unsafe fn prefix(
         // SAFETY: lines hold the bytes; the caller vouches for `to`.
         unsafe { combine_lines(job, core, area, step, to, want) }?;
         area.finish(step, all);
-        return Ok(());
+        return Ok(true);
     }
-    let Some((area, chunk)) = state.area_with_chunks() else {
-        drop(state);
-        // SAFETY: the caller vouches for the buffers.
-        return unsafe { plainly(job.call, core, send, recv, op, want) };
-    };
+    let Some((area, chunk)) = state.area_with_chunks() else { return Ok(false) };
     let piece = chunk / job.element * job.element;
     let mut at = 0;
     while at < job.len {
@@ -245,7 +257,7 @@ unsafe fn prefix(
         area.finish(step, all);
         at += part;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// # Safety
@@ -369,20 +381,27 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
 /// # Safety
 /// As for [`reduce`]; `recv.base` has room for my block (in place: for all blocks).
 pub unsafe fn reduce_scatter(send: Option<Arg>, recv: Arg, counts: &[usize], op: Op, comm: Comm) -> Result<()> {
+    // SAFETY: the caller's word.
+    unsafe { scattered(Call::ReduceScatter, send, recv, counts, op, comm) }
+}
+
+/// # Safety
+/// As for [`reduce_scatter`].
+unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let total = counts.iter().sum();
-    let all = Arg { count: total, ..send.unwrap_or(recv) };
-    let shape = Shape::of(all.datatype)?;
-    let before: usize = counts[..core.rank as usize].iter().sum();
-    let mine = counts[core.rank as usize];
-    // The whole vector is combined everywhere, and each rank keeps its block.
-    let mut whole = vec![0u8; shape.extent.unsigned_abs() * total];
-    let scratch = Arg { base: whole.as_mut_ptr(), ..all };
-    // SAFETY: the caller vouches for the contribution; the result is ours, with room for all blocks.
+    let all = Arg { count: total(counts), ..send.unwrap_or(recv) };
+    // SAFETY: the caller vouches for the buffers.
     unsafe {
-        allreduce(Some(all), scratch, op, comm)?;
-        let block = shape.source(scratch.base, before.cast_signed(), mine);
-        shape.payload(recv.base, 0, mine).write(0, block.ptr, block.len);
+        let job = job(call, Some(all), recv, op)?.filter(|job| core.remote.is_none() && job.len <= SCATTERED);
+        let Some(job) = job else {
+            let counts = counts.to_vec();
+            return by_schedule(call, &Collective::ReduceScatter { send, recv, counts, op }, comm);
+        };
+        // The whole vector is combined everywhere, and each rank keeps its block.
+        let mut whole = vec![0u8; job.len];
+        allreduce(Some(all), Arg { base: whole.as_mut_ptr(), ..all }, op, comm)?;
+        let before: usize = counts[..core.rank as usize].iter().sum();
+        copy(recv.base, whole.as_ptr().add(before * job.element), counts[core.rank as usize] * job.element);
     }
     Ok(())
 }
@@ -395,44 +414,5 @@ pub unsafe fn reduce_scatter_block(send: Option<Arg>, recv: Arg, op: Op, comm: C
     let core = core_of(comm)?;
     let counts = vec![recv.count; core.size() as usize];
     // SAFETY: the caller vouches for the buffers.
-    unsafe { reduce_scatter(send, recv, &counts, op, comm) }
-}
-
-/// All contributions come to all ranks, which combine what they want: for user-defined operations,
-/// types with holes, and jobs without shared chunks.
-///
-/// # Safety
-/// The buffers are valid for what the operation reads and writes.
-unsafe fn plainly(_call: Call, core: &CommCore, send: Option<Arg>, recv: Arg, op: Op, want: Want) -> Result<()> {
-    let arg = send.unwrap_or(recv);
-    let (reducer, shape) = (with(|e| e.ops.reduction(&e.types, op, arg.datatype))?, Shape::of(arg.datatype)?);
-    // SAFETY: the caller vouches for the buffer.
-    let mine = unsafe { shape.payload(arg.base, 0, arg.count) }.to_bytes();
-    let all = internal::allgather(core, &mine)?;
-    let Want::UpTo(last) = want else { return Ok(()) };
-    // Elements as the operation wants them: spread out with the type's holes.
-    let spread = |bytes: &[u8]| -> Result<(Vec<u128>, *mut u8)> {
-        let (offset, room) = shape.span(arg.count);
-        let mut memory = vec![0u128; room.div_ceil(16) + 1];
-        let base = memory.as_mut_ptr().cast::<u8>().wrapping_offset(-offset);
-        // SAFETY: `memory` covers the span of the elements at `base`.
-        let mut payload: Payload = unsafe { shape.payload(base, 0, arg.count) };
-        expect_len(Call::Reduce, 0, bytes.len(), payload.len())?;
-        // SAFETY: the bytes are ours.
-        unsafe { payload.write(0, bytes.as_ptr(), bytes.len()) };
-        Ok((memory, base))
-    };
-    let (mut _left, mut acc) = spread(&all[0])?;
-    for bytes in &all[1..=last as usize] {
-        let (right, inout) = spread(bytes)?;
-        // SAFETY: both hold `count` elements in the type's layout and are ours.
-        unsafe { reducer.apply(inout, acc, arg.count) };
-        (_left, acc) = (right, inout);
-    }
-    // SAFETY: `acc` holds `count` elements; the caller vouches for the result.
-    unsafe {
-        let result = shape.payload(acc, 0, arg.count).to_bytes();
-        shape.payload(recv.base, 0, arg.count).write(0, result.as_ptr(), result.len());
-    }
-    Ok(())
+    unsafe { scattered(Call::ReduceScatterBlock, send, recv, &counts, op, comm) }
 }

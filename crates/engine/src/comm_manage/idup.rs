@@ -114,6 +114,9 @@ impl Engine {
     /// A request of the engine's own, or one that was given up, is over and gone.
     #[cold]
     pub(crate) fn detached_is_over(&mut self, raw: usize, request: &Request) {
+        if request.is_part() {
+            return self.part_is_over(raw, request);
+        }
         if self.duplicates.is_empty() {
             return;
         }

@@ -128,6 +128,11 @@ impl TypeTable {
         self.insert_arc(Arc::new(kind), false)
     }
 
+    /// A handle for a type whose own may be gone; to be freed again.
+    pub(crate) fn lend(&mut self, kind: Arc<Type>) -> Datatype {
+        self.insert_arc(kind, true)
+    }
+
     fn insert_arc(&mut self, kind: Arc<Type>, committed: bool) -> Datatype {
         Datatype(self.made.insert(Entry { kind, committed }))
     }

@@ -76,6 +76,21 @@ impl Reduction {
         matches!(self.action, Action::User(..))
     }
 
+    /// The handle of the elements' type that the user's function is told.
+    #[inline]
+    pub fn datatype(&self) -> Option<Datatype> {
+        if let Action::User(_, datatype) = self.action { Some(datatype) } else { None }
+    }
+
+    /// The same, the user's function being told another handle of the same type.
+    #[must_use]
+    pub fn on(self, datatype: Datatype) -> Self {
+        match self.action {
+            Action::User(function, _) => Self { action: Action::User(function, datatype), ..self },
+            _ => self,
+        }
+    }
+
     /// Bytes from one element to the next, in all operands.
     #[inline]
     pub fn extent(&self) -> isize {

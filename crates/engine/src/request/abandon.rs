@@ -13,7 +13,8 @@ use crate::{Engine, with};
 pub(crate) fn abandon(raw: usize) {
     wait_out(|e| {
         let request = e.requests.get(raw);
-        !request.is_some_and(|r| r.state == State::Active && matches!(&r.role, Role::Recv(recv) if recv.shared))
+        !e.is_worked_on(raw)
+            && !request.is_some_and(|r| r.state == State::Active && matches!(&r.role, Role::Recv(recv) if recv.shared))
     });
     with(|e| e.abandon_request(raw));
 }
@@ -56,6 +57,7 @@ impl Engine {
                 request.payload = Payload::Owned(bytes);
                 self.say_moved(raw, peer, address);
             }
+            Role::Collective(_) => self.abandon_schedule(raw),
             Role::Nothing | Role::Partitioned(_) | Role::General(_) => {}
         }
     }

@@ -18,6 +18,8 @@ pub mod wait;
 
 pub(crate) use abandon::abandon;
 
+use crate::coll::schedule::Schedule;
+use crate::handle::Kind;
 use crate::p2p::partitioned::Partitioned;
 use crate::payload::Payload;
 use crate::status::Status;
@@ -114,6 +116,8 @@ pub enum Role {
     Partitioned(Box<Partitioned>),
     /// An operation of the user's own.
     General(grequest::Functions),
+    /// A collective (nothing while its steps are carried out); stays while the request is inactive.
+    Collective(Option<Box<Schedule>>),
 }
 
 /// One operation.
@@ -130,7 +134,8 @@ pub struct Request {
     pub error: Option<Box<Error>>,
     /// Leaves the table when complete.
     pub detached: bool,
-    /// The communicator's handle, for its error handler.
+    /// The communicator's handle, for its error handler; of a message that is a part of a collective, the
+    /// collective's request.
     pub comm: usize,
     /// How to start it again.
     pub recipe: Option<Box<persistent::Recipe>>,
@@ -161,7 +166,13 @@ impl Request {
     /// or whose request was freed (MPI_Request_free, buffered mode). Any other is the user's own, or was given up.
     pub fn is_unfinished_send(&self) -> bool {
         self.state == State::Active
+            && !self.is_part()
             && matches!(&self.role, Role::Send(s) if s.remote != 0 || self.detached && !s.abandoned)
+    }
+
+    /// Whether it is a message of a collective's request.
+    pub fn is_part(&self) -> bool {
+        Kind::of(self.comm) == Some(Kind::Request)
     }
 
     /// A request that is complete from the start.

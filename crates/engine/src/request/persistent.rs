@@ -20,6 +20,8 @@ pub enum Recipe {
     Message(Message),
     /// A message in partitions: all of it is in the request's role.
     Partitioned,
+    /// A collective: as above.
+    Collective,
 }
 
 /// The arguments of the call that made the request.
@@ -77,6 +79,10 @@ pub unsafe fn start(raw: usize) -> Result<()> {
         match (request.recipe.as_deref(), request.state) {
             (Some(Recipe::Message(_)), State::Inactive) => {}
             (Some(Recipe::Partitioned), State::Inactive) => return e.start_partitioned(raw),
+            (Some(Recipe::Collective), State::Inactive) => {
+                e.restart_collective(raw);
+                return Ok(());
+            }
             (Some(_), _) => {
                 return Err(Error::new(MPI_ERR_REQUEST, "Start of a persistent request that is still active"));
             }

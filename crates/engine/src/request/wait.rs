@@ -3,10 +3,11 @@
 
 use super::grequest::Functions;
 use super::{Role, State, abandon};
+use crate::coll::schedule::forbidden;
 use crate::progress::{self, wait_for, wait_until};
 use crate::status::{Call, Status, Waiting};
 use crate::{Engine, Error, Result, with};
-use mpi_abi::consts::{MPI_ERR_REQUEST, MPI_REQUEST_NULL};
+use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_REQUEST, MPI_REQUEST_NULL};
 
 /// The outcome of one completed request.
 #[derive(Debug, Clone)]
@@ -143,6 +144,10 @@ impl Engine {
             Some(Role::Send(s)) => Waiting::message(call, s.peer.cast_signed(), s.tag, s.context),
             Some(Role::Recv(r)) => Waiting::message(call, r.source, r.tag, r.context),
             Some(Role::Partitioned(p)) => Waiting::message(call, p.peer.map_or(-1, u32::cast_signed), p.tag, p.context),
+            Some(Role::Collective(Some(s))) => {
+                let (context, next) = (s.context(), s.awaited());
+                Waiting { call, peer: -2, tag: MPI_ANY_TAG, context, next, raw }
+            }
             _ => Waiting::anybody(call),
         }
         .on(raw)
@@ -395,6 +400,13 @@ pub fn free(raw: usize) -> Result<Option<Functions>> {
             e.detach_pair(send, recv);
             return Ok(None);
         }
+        if matches!(request.role, Role::Collective(_)) {
+            if request.state == State::Active {
+                return Err(forbidden("MPI_Request_free of the active request"));
+            }
+            e.requests.remove(raw);
+            return Ok(None);
+        }
         request.recipe = None;
         if request.state == State::Active {
             request.detached = true;
@@ -421,6 +433,7 @@ pub fn cancel(raw: usize) -> Result<Option<(Functions, bool)>> {
                 }
             }
             (State::Active, Role::Send(_)) => e.cancel_send(raw),
+            (_, Role::Collective(_)) => return Err(forbidden("MPI_Cancel of the request")),
             (state, Role::General(functions)) => return Ok(Some((*functions, *state == State::Complete))),
             _ => {}
         }

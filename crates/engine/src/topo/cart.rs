@@ -48,6 +48,12 @@ impl Grid {
         Ok(Self { dims: grid.into() })
     }
 
+    /// A periodic grid of one dimension.
+    #[cfg(test)]
+    pub(crate) fn ring(size: u32) -> Self {
+        Self { dims: [Dim { size, periodic: true }].into() }
+    }
+
     /// Its dimensions.
     pub fn dims(&self) -> &[Dim] {
         &self.dims

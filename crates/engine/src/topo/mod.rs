@@ -79,6 +79,11 @@ impl Topology {
         }
     }
 
+    /// Whether it is a grid.
+    pub fn is_grid(&self) -> bool {
+        matches!(self, Self::Cart(_))
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Cart(_) => "a Cartesian topology",
@@ -91,6 +96,23 @@ impl Topology {
 /// The kind of topology of a communicator, MPI_UNDEFINED if it has none.
 pub fn test(e: &Engine, comm: Handle) -> Result<c_int> {
     Ok(e.comm(comm)?.core.topology.as_ref().map_or(MPI_UNDEFINED, |topology| topology.kind()))
+}
+
+/// The topology of a communicator, which collectives of neighbours need.
+pub(crate) fn needed(core: &CommCore) -> Result<&Topology> {
+    core.topology.as_deref().ok_or_else(|| {
+        Error::new(
+            MPI_ERR_TOPOLOGY,
+            "collectives of neighbours need a communicator with a topology (MPI_Cart_create, MPI_Graph_create, \
+             MPI_Dist_graph_create): this one has none",
+        )
+    })
+}
+
+/// The neighbours of the calling process in a communicator.
+pub fn neighbors(e: &Engine, comm: Handle) -> Result<Neighbors> {
+    let core = &e.comm(comm)?.core;
+    Ok(needed(core)?.neighbors(core.rank))
 }
 
 /// The error for a communicator without the topology that is needed.

@@ -1,0 +1,239 @@
+//! Carrying schedules out: a step after the other until one has to wait. What lets it go on is the end of a
+//! message, which puts the schedule into a queue that `Engine::progress` looks at.
+
+use super::{Part, Schedule, Step};
+use crate::comm::CommCore;
+use crate::p2p::{Mode, Route};
+use crate::payload::Payload;
+use crate::request::{Request, Role};
+use crate::status::Status;
+use crate::{Engine, Error};
+use mpi_abi::consts::{MPI_COMM_WORLD, MPI_ERR_TRUNCATE};
+
+/// Schedules that something is to be done for.
+#[derive(Default)]
+pub(crate) struct Schedules {
+    /// Requests of schedules whose awaited messages are over.
+    ready: Vec<usize>,
+    /// Requests of schedules that wait for a function of the user to be called.
+    pub(super) due: Vec<usize>,
+}
+
+impl Schedules {
+    /// Whether any can go on.
+    #[inline]
+    pub(crate) fn is_any_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+}
+
+/// Why no further step is done now.
+#[derive(PartialEq, Eq)]
+enum Stop {
+    /// For messages.
+    Waits,
+    /// For a function of the user.
+    Due,
+    /// There is none.
+    Over,
+}
+
+impl Engine {
+    /// Goes on with all that can; true, for something was done.
+    #[cold]
+    pub(crate) fn advance_ready(&mut self) -> bool {
+        // What becomes ready meanwhile has its turn too.
+        while let Some(raw) = self.schedules.ready.pop() {
+            self.advance(raw);
+        }
+        true
+    }
+
+    /// Goes on with a schedule as far as that is possible now.
+    pub(super) fn advance(&mut self, raw: usize) {
+        let Some(Role::Collective(place)) = self.requests.get_mut(raw).map(|request| &mut request.role) else { return };
+        // Out of the table, for its steps need the engine.
+        let Some(mut schedule) = place.take() else { return };
+        schedule.queued = false;
+        let stop = if schedule.working { Stop::Waits } else { self.carry_out(raw, &mut schedule) };
+        let Some(request) = self.requests.get_mut(raw) else { return };
+        match stop {
+            Stop::Waits => request.role = Role::Collective(Some(schedule)),
+            Stop::Due => {
+                request.role = Role::Collective(Some(schedule));
+                self.schedules.due.push(raw);
+            }
+            Stop::Over => {
+                request.status = Status::EMPTY;
+                request.error = schedule.error.take();
+                if request.recipe.is_some() {
+                    request.role = Role::Collective(Some(schedule));
+                }
+                self.complete_request(raw);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, raw: usize, schedule: &mut Schedule) -> Stop {
+        while let Some(step) = schedule.steps.get(schedule.next) {
+            let outcome = match step {
+                Step::Fence if schedule.parts.is_empty() => Ok(None),
+                Step::Await(step) if schedule.parts.iter().all(|part| part.step != *step) => Ok(None),
+                Step::Fence | Step::Await(_) => return Stop::Waits,
+                Step::Copy { from, to } => {
+                    // SAFETY: valid while the schedule is active, and apart (its maker).
+                    unsafe { from.copy_to(to) };
+                    Ok(None)
+                }
+                Step::Combine { out, a, b, n } => {
+                    let Some((reduction, _)) = &schedule.combine else { return Stop::Over };
+                    if reduction.is_user() {
+                        return Stop::Due;
+                    }
+                    // SAFETY: valid while the schedule is active, and apart as `apply3` wants it (`fold`).
+                    unsafe { reduction.apply3(*out, *a, *b, *n) };
+                    Ok(None)
+                }
+                Step::Send { to, lane, bytes } => {
+                    self.send_part(raw, route(&schedule.core, *to), schedule.tag + lane, bytes.payload())
+                }
+                Step::Recv { from, lane, bytes } => {
+                    self.recv_part(raw, schedule, route(&schedule.core, *from), schedule.tag + lane, bytes.payload())
+                }
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(part)) => schedule.parts.push(Part { raw: part, step: schedule.next }),
+                // The other ranks wait for us all the same: it goes on as well as it can.
+                Err(error) => drop(schedule.error.get_or_insert(Box::new(error))),
+            }
+            schedule.next += 1;
+        }
+        if schedule.parts.is_empty() { Stop::Over } else { Stop::Waits }
+    }
+
+    /// Starts a send; its request if it is not over.
+    fn send_part(
+        &mut self,
+        owner: usize,
+        route: Route,
+        tag: std::ffi::c_int,
+        payload: Payload,
+    ) -> crate::Result<Option<usize>> {
+        if self.try_send_now(route, tag, &payload)? {
+            return Ok(None);
+        }
+        let raw = self.start_send(None, route, tag, payload, MPI_COMM_WORLD, Mode::Standard, false)?;
+        match self.adopt(raw, owner) {
+            None => Ok(Some(raw)),
+            Some(over) => over.error.map_or(Ok(None), |error| Err(*error)),
+        }
+    }
+
+    /// Starts a receive; its request if it is not over.
+    fn recv_part(
+        &mut self,
+        owner: usize,
+        schedule: &Schedule,
+        route: Route,
+        tag: std::ffi::c_int,
+        payload: Payload,
+    ) -> crate::Result<Option<usize>> {
+        let raw = self.start_recv(None, route, tag, payload, MPI_COMM_WORLD);
+        match self.adopt(raw, owner) {
+            None => Ok(Some(raw)),
+            Some(over) => schedule.look_at(&over).map_or(Ok(None), Err),
+        }
+    }
+
+    /// Makes a request a part of its owner; taken out of the table if it is over.
+    fn adopt(&mut self, raw: usize, owner: usize) -> Option<Request> {
+        let request = self.requests.get_mut(raw)?;
+        if request.is_active() {
+            request.detached = true;
+            request.comm = owner;
+            return None;
+        }
+        self.requests.remove(raw)
+    }
+
+    /// A message that was a part of a schedule is over, and its request gone.
+    pub(crate) fn part_is_over(&mut self, raw: usize, request: &Request) {
+        let owner = request.comm;
+        let Some(Role::Collective(Some(schedule))) = self.requests.get_mut(owner).map(|owner| &mut owner.role) else {
+            return;
+        };
+        let Some(at) = schedule.parts.iter().position(|part| part.raw == raw) else { return };
+        schedule.parts.swap_remove(at);
+        if let Some(error) = schedule.look_at(request) {
+            schedule.error.get_or_insert(Box::new(error));
+        }
+        let goes_on = match schedule.steps.get(schedule.next) {
+            Some(Step::Await(step)) => schedule.parts.iter().all(|part| part.step != *step),
+            Some(Step::Fence) | None => schedule.parts.is_empty(),
+            // It does not wait for messages now.
+            _ => false,
+        };
+        if goes_on && !schedule.working && !std::mem::replace(&mut schedule.queued, true) {
+            self.schedules.ready.push(owner);
+        }
+    }
+
+    /// Whether somebody else may write into memory of the schedule `raw` now: another process, or a function of
+    /// the user in another thread.
+    pub(crate) fn is_worked_on(&self, raw: usize) -> bool {
+        let Some(Role::Collective(Some(schedule))) = self.requests.get(raw).map(|request| &request.role) else {
+            return false;
+        };
+        let shared = |part: &Part| match self.requests.get(part.raw).map(|request| &request.role) {
+            Some(Role::Recv(recv)) => recv.shared,
+            _ => false,
+        };
+        schedule.working || schedule.parts.iter().any(shared)
+    }
+
+    /// The call that started a schedule is given up: what it has begun goes on with bytes of our own.
+    #[cold]
+    pub(crate) fn abandon_schedule(&mut self, raw: usize) {
+        let Some(mut request) = self.requests.remove(raw) else { return };
+        let Role::Collective(Some(schedule)) = &mut request.role else { return };
+        for part in std::mem::take(&mut schedule.parts) {
+            self.abandon_request(part.raw);
+        }
+    }
+}
+
+fn route(core: &CommCore, peer: u32) -> Route {
+    Route { context: core.context + 1, peer: peer.cast_signed() }
+}
+
+impl Schedule {
+    /// What is wrong with a message that is over.
+    fn look_at(&self, request: &Request) -> Option<Error> {
+        if let Role::Recv(recv) = &request.role
+            && recv.total != request.payload.len()
+        {
+            return Some(self.wrong_length(recv.source, recv.total, request.payload.len()));
+        }
+        request.error.as_deref().cloned()
+    }
+
+    #[cold]
+    fn wrong_length(&self, from: i32, sent: usize, room: usize) -> Error {
+        let world = from.cast_unsigned();
+        let (near, far) = (&self.core.group, self.core.peers());
+        let (rank, which) = match (far.rank_of(world), near.rank_of(world)) {
+            (Some(rank), _) if self.core.remote.is_some() => (rank, " of the other group"),
+            (Some(rank), _) | (None, Some(rank)) => (rank, ""),
+            (None, None) => (world, " of the job"),
+        };
+        Error::new(
+            MPI_ERR_TRUNCATE,
+            format!(
+                "{}: rank {rank}{which} sent {sent} bytes where {room} were expected: counts and types must agree on \
+                 all ranks",
+                self.name()
+            ),
+        )
+    }
+}
