@@ -34,7 +34,7 @@ pub(crate) unsafe fn MPI_Gather(
     comm: Comm,
 ) -> Result<()> {
     let send = || arg_or_in_place(sendbuf, sendcount, sendtype);
-    let (send, recv) = Place::of(comm)?.to_root(root, send, || arg(recvbuf, recvcount, recvtype))?;
+    let (send, recv) = Place::of(comm)?.for_root(root, send, || arg(recvbuf, recvcount, recvtype))?;
     // SAFETY: the C caller's word for the buffers.
     unsafe { coll::gather(send, recv, root, comm) }
 }
@@ -56,7 +56,7 @@ pub(crate) unsafe fn MPI_Gatherv(
     // SAFETY: the C caller's word for the arrays and buffers.
     unsafe {
         let recv = || Owned::new(recvbuf, recvcounts, displs, recvtype, place.far);
-        let (send, recv) = place.to_root(root, send, recv)?;
+        let (send, recv) = place.for_root(root, send, recv)?;
         coll::gatherv(send, recv.as_ref().map(Owned::blocks), root, comm)
     }
 }
@@ -73,7 +73,7 @@ pub(crate) unsafe fn MPI_Scatter(
     comm: Comm,
 ) -> Result<()> {
     let recv = || arg_or_in_place(recvbuf, recvcount, recvtype);
-    let (send, recv) = Place::of(comm)?.from_root(root, || arg(sendbuf, sendcount, sendtype), recv)?;
+    let (send, recv) = Place::of(comm)?.of_root(root, || arg(sendbuf, sendcount, sendtype), recv)?;
     // SAFETY: the C caller's word for the buffers.
     unsafe { coll::scatter(send, recv, root, comm) }
 }
@@ -95,7 +95,7 @@ pub(crate) unsafe fn MPI_Scatterv(
     // SAFETY: the C caller's word for the arrays and buffers.
     unsafe {
         let send = || Owned::new(sendbuf, sendcounts, displs, sendtype, place.far);
-        let (send, recv) = place.from_root(root, send, recv)?;
+        let (send, recv) = place.of_root(root, send, recv)?;
         coll::scatterv(send.as_ref().map(Owned::blocks), recv, root, comm)
     }
 }

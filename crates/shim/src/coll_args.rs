@@ -86,7 +86,7 @@ impl Place {
     }
 
     /// What goes to the root, and what the root has for all: `far` elements of each array.
-    pub(crate) fn to_root<R>(
+    pub(crate) fn for_root<R>(
         &self,
         root: c_int,
         send: impl FnOnce() -> Result<Option<Arg>>,
@@ -103,7 +103,7 @@ impl Place {
     }
 
     /// What the root has for all, and what comes from it.
-    pub(crate) fn from_root<S>(
+    pub(crate) fn of_root<S>(
         &self,
         root: c_int,
         send: impl FnOnce() -> Result<S>,
@@ -201,7 +201,7 @@ pub(crate) fn to_reduce(
     comm: Comm,
 ) -> Result<(Option<Arg>, Arg)> {
     let send = || arg_or_in_place(sendbuf, count, datatype);
-    let (send, recv) = Place::of(comm)?.to_root(root, send, || arg(recvbuf, count, datatype))?;
+    let (send, recv) = Place::of(comm)?.for_root(root, send, || arg(recvbuf, count, datatype))?;
     let recv = match recv {
         Some(recv) => {
             apart(send.as_ref(), &recv)?;

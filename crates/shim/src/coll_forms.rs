@@ -185,7 +185,7 @@ unsafe fn gather(
     comm: Comm,
 ) -> Result<Collective> {
     let send = || arg_or_in_place(sendbuf, sendcount, sendtype);
-    let (send, recv) = Place::of(comm)?.to_root(root, send, || arg(recvbuf, recvcount, recvtype))?;
+    let (send, recv) = Place::of(comm)?.for_root(root, send, || arg(recvbuf, recvcount, recvtype))?;
     Ok(Collective::Gather { send, recv: recv.map(Row::Equal), root })
 }
 
@@ -205,7 +205,7 @@ unsafe fn gatherv(
     let send = || arg_or_in_place(sendbuf, sendcount, sendtype);
     // SAFETY: the C caller's word for the arrays.
     let recv = || unsafe { Owned::new(recvbuf, recvcounts, displs, recvtype, place.far) };
-    let (send, recv) = place.to_root(root, send, recv)?;
+    let (send, recv) = place.for_root(root, send, recv)?;
     Ok(Collective::Gather { send, recv: recv.map(Row::from), root })
 }
 
@@ -221,7 +221,7 @@ unsafe fn scatter(
     comm: Comm,
 ) -> Result<Collective> {
     let recv = || arg_or_in_place(recvbuf, recvcount, recvtype);
-    let (send, recv) = Place::of(comm)?.from_root(root, || arg(sendbuf, sendcount, sendtype), recv)?;
+    let (send, recv) = Place::of(comm)?.of_root(root, || arg(sendbuf, sendcount, sendtype), recv)?;
     Ok(Collective::Scatter { send: send.map(Row::Equal), recv, root })
 }
 
@@ -241,7 +241,7 @@ unsafe fn scatterv(
     let recv = || arg_or_in_place(recvbuf, recvcount, recvtype);
     // SAFETY: the C caller's word for the arrays.
     let send = || unsafe { Owned::new(sendbuf, sendcounts, displs, sendtype, place.far) };
-    let (send, recv) = place.from_root(root, send, recv)?;
+    let (send, recv) = place.of_root(root, send, recv)?;
     Ok(Collective::Scatter { send: send.map(Row::from), recv, root })
 }
 

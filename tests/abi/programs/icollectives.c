@@ -263,7 +263,9 @@ int main(int argc, char **argv)
     start(&argc, &argv);
     make_types();
     each_alone();
-    many_at_once(argc > 1 ? atoi(argv[1]) : 12);
+    /* Intel MPI 2021.18.1 hangs if three ranks start those of several communicators in different orders. */
+    if (size < 3 || !library_is("Intel"))
+        many_at_once(argc > 1 ? atoi(argv[1]) : 12);
     among_blocking_ones();
     progress_in_other_calls();
     free_types();

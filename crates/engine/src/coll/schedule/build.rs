@@ -137,7 +137,7 @@ impl<'a> Builder<'a> {
             let name = crate::coll::call_name(self.call as u32);
             Error::new(MPI_ERR_NO_MEM, format!("{name}: no memory for {bytes} bytes of intermediate results"))
         })?;
-        memory.resize_with(words, || MaybeUninit::uninit());
+        memory.resize_with(words, MaybeUninit::uninit);
         self.own.push(memory.into_boxed_slice());
         Ok(self.own.last_mut().map_or(std::ptr::null_mut(), |own| own.as_mut_ptr().cast()))
     }

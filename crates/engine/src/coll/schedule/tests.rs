@@ -246,10 +246,9 @@ fn try_reduction(kind: Kind, (near, far): (usize, usize), n: usize, elements: El
         let collective = match kind {
             Kind::Reduce(root) => {
                 let root = match (inter, at_root) {
-                    (false, _) => root as c_int,
                     (true, true) => MPI_ROOT,
                     (true, false) if world < near => MPI_PROC_NULL,
-                    (true, false) => root as c_int,
+                    _ => root as c_int,
                 };
                 Collective::Reduce { send: contribution.filter(|_| !inter || world >= near), recv: result, op, root }
             }

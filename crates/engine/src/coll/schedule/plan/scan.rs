@@ -27,13 +27,13 @@ impl Builder<'_> {
         let ranks = self.near();
         let n = fold.of_count(arg.count);
         if ranks.len() <= 2 || ranks.len() <= FEW && n * fold.kind.size() <= SHORT {
-            self.from_all_below(&fold, (arg.base, recv.base), n, &ranks, inclusive)
+            self.all_below(&fold, (arg.base, recv.base), n, &ranks, inclusive)
         } else {
             self.doubling(&fold, (arg.base, recv.base), n, &ranks, inclusive)
         }
     }
 
-    fn from_all_below(
+    fn all_below(
         &mut self,
         fold: &Fold,
         (from, to): (*mut u8, *mut u8),
