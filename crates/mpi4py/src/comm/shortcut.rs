@@ -169,8 +169,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
             let right = CStr::from_ptr(definition.ml_name) == name
                 && definition.ml_flags == ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
             if right {
-                GENERAL[index]
-                    .store(definition.ml_meth.PyCFunctionFastWithKeywords as *mut c_void, Ordering::Relaxed);
+                GENERAL[index].store(definition.ml_meth.PyCFunctionFastWithKeywords as *mut c_void, Ordering::Relaxed);
                 definition.ml_meth.PyCFunctionFastWithKeywords = ours;
             }
         }
