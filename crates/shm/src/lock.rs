@@ -112,7 +112,8 @@ impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let lock = self.0;
-        // SYNC lock: what we wrote is visible to the next holder. SYNC lock-sleep: see `sleep_until_taken`.
+        // SYNC lock: what we wrote is visible to the next holder.
+        // SYNC lock-sleep: see `sleep_until_taken`.
         fence::store_and_light(&lock.word, FREE);
         if lock.asleep.load(Ordering::Relaxed) != 0 {
             lock.wake();
