@@ -15,7 +15,6 @@ use crate::{Engine, Error, Result, coll};
 use mpi_abi::Comm as CommHandle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_COMM, MPI_ERR_OTHER, MPI_ERR_RANK};
 use shm::lock::Lock;
-use shm::sync::AtomicU32;
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -40,15 +39,15 @@ pub struct CommCore {
     pub topology: Option<Arc<Topology>>,
     /// The collectives' state.
     pub coll: Lock<coll::State>,
-    /// How many collectives by schedules were made: all ranks make the same ones in the same order.
-    pub schedules: AtomicU32,
+    /// How many collectives by schedules were made.
+    pub schedules: coll::schedule::Made,
 }
 
 impl CommCore {
     /// A communicator's core.
     pub fn new(context: u32, group: Arc<Group>, rank: u32, remote: Option<Arc<Group>>) -> Self {
         let coll = Lock::new(coll::State::default());
-        Self { context, group, rank, remote, topology: None, coll, schedules: AtomicU32::new(0) }
+        Self { context, group, rank, remote, topology: None, coll, schedules: coll::schedule::Made::default() }
     }
 
     /// Ranks in the (local) group.

@@ -41,6 +41,7 @@ pub(crate) mod strided;
 pub(crate) mod vector;
 mod view;
 
+use crate::callback::op::InUse;
 use mpi_abi::{Aint, Count, Datatype};
 use pyo3::prelude::*;
 use std::ffi::c_void;
@@ -70,6 +71,8 @@ pub(crate) enum Keep {
     Pair(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Keep)>),
     /// Arrays of counts, displacements and datatypes, with the memory they describe.
     Arrays(#[expect(dead_code, reason = "held, not read")] Box<Arrays>),
+    /// The function of an operation.
+    Function(#[expect(dead_code, reason = "held, not read")] InUse),
 }
 
 /// See [`Keep::Arrays`].
@@ -89,6 +92,11 @@ impl Keep {
             _displs: Vec::new(),
             _types: Vec::new(),
         }))
+    }
+
+    /// What an operation needs that goes on after the call.
+    pub(crate) fn operation(op: mpi_abi::Op) -> Self {
+        InUse::of(op).map_or(Self::Nothing, Self::Function)
     }
 
     pub(crate) fn and(self, other: Self) -> Self {

@@ -87,6 +87,22 @@ pub(crate) fn apply<'py>(
     Some(function.bind(py).call1((x, y, py.None())))
 }
 
+/// The function of an operation that a request uses: it stays, also if `Op.Free` comes before the request is over.
+pub(crate) struct InUse(usize);
+
+impl InUse {
+    /// None if the operation is not written in Python.
+    pub(crate) fn of(raw: abi::Op) -> Option<Self> {
+        if raw.is_predefined() { None } else { TABLE.hold(raw.raw()).map(Self) }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        TABLE.let_go(self.0);
+    }
+}
+
 /// After `Op.Free`.
 pub(crate) fn freed(op: &Op, raw: abi::Op) {
     TABLE.freed(raw.raw(), std::ptr::from_ref(op).addr());

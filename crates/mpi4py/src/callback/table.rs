@@ -15,6 +15,10 @@ pub(super) struct Used {
     /// Address of the object that the function was given to; copies do not own the place.
     pub(super) owner: usize,
     pub(super) flag: bool,
+    /// Operations under way that call the function.
+    users: usize,
+    /// The handle was freed: the place stays as long as there are users.
+    freed: bool,
 }
 
 pub(super) struct Table(Mutex<[Option<Used>; SIZE]>);
@@ -35,7 +39,8 @@ impl Table {
         let index = free.ok_or_else(|| {
             PyRuntimeError::new_err(format!("{SIZE} {what} exist already: free one before making another"))
         })?;
-        places[index] = Some(Used { function: function.clone().unbind(), raw: 0, owner: 0, flag });
+        places[index] =
+            Some(Used { function: function.clone().unbind(), raw: 0, owner: 0, flag, users: 0, freed: false });
         Ok(index)
     }
 
@@ -53,9 +58,34 @@ impl Table {
     /// The object at `owner` freed the handle.
     pub(super) fn freed(&self, raw: usize, owner: usize) {
         let index = self.lock().iter().flatten_position(|used| used.raw == raw && used.owner == owner);
-        if let Some(index) = index {
-            self.give_back(index);
+        let Some(index) = index else { return };
+        if let Some(used) = &mut self.lock()[index]
+            && used.users > 0
+        {
+            (used.raw, used.owner, used.freed) = (0, 0, true);
+            return;
         }
+        self.give_back(index);
+    }
+
+    /// An operation with the function of `raw` begins: the place stays until [`Self::let_go`].
+    pub(super) fn hold(&self, raw: usize) -> Option<usize> {
+        let mut places = self.lock();
+        let index = places.iter().flatten_position(|used| used.raw == raw)?;
+        places[index].as_mut()?.users += 1;
+        Some(index)
+    }
+
+    /// An operation with the function at `index` is over.
+    pub(super) fn let_go(&self, index: usize) {
+        let mut places = self.lock();
+        let Some(used) = &mut places[index] else { return };
+        used.users -= 1;
+        let gone = used.freed && used.users == 0;
+        let old = if gone { places[index].take() } else { None };
+        // Outside of the lock: freeing an object can run any code.
+        drop(places);
+        drop(old);
     }
 
     pub(super) fn function(&self, py: Python<'_>, index: usize) -> Option<Py<PyAny>> {

@@ -164,7 +164,7 @@ collectives! { Comm:
         let (s, r) = messages::reduce(comm, sendbuf, recvbuf, root, form)?;
         let op = op_or_sum(op.as_ref());
     }
-    (s.addr, r.addr, s.count, s.datatype, op, root) keep s.keep.and(r.keep),
+    (s.addr, r.addr, s.count, s.datatype, op, root) keep s.keep.and(r.keep).and(Keep::operation(op)),
     "Reduce the values of all processes to one value at one process.";
 
     Allreduce MPI_Allreduce_c, Iallreduce MPI_Iallreduce_c, Allreduce_init MPI_Allreduce_init_c,
@@ -174,7 +174,7 @@ collectives! { Comm:
         let (s, r) = messages::allreduce(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
-    (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep),
+    (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep).and(Keep::operation(op)),
     "Reduce the values of all processes to one value at all of them.";
 
     Reduce_scatter_block MPI_Reduce_scatter_block_c, Ireduce_scatter_block MPI_Ireduce_scatter_block_c,
@@ -185,7 +185,7 @@ collectives! { Comm:
         let (s, r) = messages::reduce_scatter_block(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
-    (s.addr, r.addr, r.count, r.datatype, op) keep s.keep.and(r.keep),
+    (s.addr, r.addr, r.count, r.datatype, op) keep s.keep.and(r.keep).and(Keep::operation(op)),
     "Reduce the values of all processes and scatter the result in equal parts.";
 
     Reduce_scatter MPI_Reduce_scatter_c, Ireduce_scatter MPI_Ireduce_scatter_c,
@@ -197,7 +197,7 @@ collectives! { Comm:
         let (s, r, counts) = messages::reduce_scatter(comm, sendbuf, recvbuf, recvcounts, form)?;
         let (op, pointer) = (op_or_sum(op.as_ref()), counts.as_ptr());
     }
-    (s.addr, r.addr, pointer, r.datatype, op) keep s.keep.and(r.keep).and(Keep::counts(counts)),
+    (s.addr, r.addr, pointer, r.datatype, op) keep s.keep.and(r.keep).and(Keep::counts(counts)).and(Keep::operation(op)),
     "Reduce the values of all processes and scatter the result in parts.";
 }
 
@@ -209,7 +209,7 @@ collectives! { Intracomm:
         let (s, r) = messages::allreduce(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
-    (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep),
+    (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep).and(Keep::operation(op)),
     "Reduce at each process the values of all processes up to it.";
 
     Exscan MPI_Exscan_c, Iexscan MPI_Iexscan_c, Exscan_init MPI_Exscan_init_c,
@@ -219,6 +219,6 @@ collectives! { Intracomm:
         let (s, r) = messages::allreduce(comm, sendbuf, recvbuf, form)?;
         let op = op_or_sum(op.as_ref());
     }
-    (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep),
+    (s.addr, r.addr, s.count, s.datatype, op) keep s.keep.and(r.keep).and(Keep::operation(op)),
     "Reduce at each process the values of all processes before it.";
 }

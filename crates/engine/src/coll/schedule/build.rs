@@ -1,7 +1,7 @@
 //! Making a schedule: steps in order, and memory of its own.
 
 use super::fold::Fold;
-use super::{Bytes, FIRST_TAG, Form, LANES, Schedule, Step, TAGGED};
+use super::{Bytes, Form, LANES, Schedule, Step};
 use crate::coll::{Arg, too_long};
 use crate::comm::CommCore;
 use crate::datatype::{Type, message_size};
@@ -9,7 +9,6 @@ use crate::status::Call;
 use crate::{Engine, Error, Result};
 use mpi_abi::Datatype;
 use mpi_abi::consts::{MPI_ERR_NO_MEM, MPI_ERR_ROOT, MPI_PROC_NULL, MPI_ROOT};
-use shm::sync::Ordering;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -42,13 +41,11 @@ impl<'a> Builder<'a> {
 
     /// The schedule, with tags of its own.
     pub(super) fn finish(self, form: Form) -> Box<Schedule> {
-        // All that passes through the counter is the number, under the engine's lock.
-        let number = self.core.schedules.fetch_add(1, Ordering::Relaxed);
         Box::new(Schedule {
             call: self.call,
             form,
             core: Arc::clone(self.core),
-            tag: FIRST_TAG + (number % TAGGED).cast_signed() * LANES,
+            tag: self.core.schedules.tag(form),
             steps: self.steps,
             next: 0,
             parts: Vec::new(),

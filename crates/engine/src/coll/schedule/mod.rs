@@ -35,6 +35,7 @@ use crate::{Engine, Error, Result, with};
 use bytes::Bytes;
 use mpi_abi::Comm;
 use mpi_abi::consts::MPI_ERR_REQUEST;
+use shm::sync::{AtomicU32, Ordering};
 use std::ffi::c_int;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -44,9 +45,26 @@ use std::sync::Arc;
 const FIRST_TAG: c_int = 16;
 /// Tags of one schedule: streams of messages between two ranks, of which each is in order.
 pub(super) const LANES: c_int = 64;
-/// So many schedules have tags of their own before the numbers are used again.
-const TAGGED: u32 = 1 << 24;
-const _: () = assert!((TAGGED as i64) * (LANES as i64) + (FIRST_TAG as i64) < (1 << 31) - 8);
+/// So many schedules have tags of their own before the numbers are used again: persistent ones, which live long, and
+/// others.
+const TAGGED: [u32; 2] = [1 << 22, 3 << 22];
+const _: () = assert!((TAGGED[0] as i64 + TAGGED[1] as i64) * (LANES as i64) + (FIRST_TAG as i64) < (1 << 31) - 8);
+
+/// How many schedules a communicator has made, persistent ones and others: all ranks make the same ones in the same
+/// order. Counted under the engine's lock.
+#[derive(Default)]
+pub struct Made([AtomicU32; 2]);
+
+impl Made {
+    /// The first tag of the next one.
+    fn tag(&self, form: Form) -> c_int {
+        let which = usize::from(form != Form::Persistent);
+        // All that passes through the counter is the number.
+        let number = self.0[which].fetch_add(1, Ordering::Relaxed) % TAGGED[which];
+        let before = if which == 0 { 0 } else { TAGGED[0] };
+        FIRST_TAG + (before + number).cast_signed() * LANES
+    }
+}
 
 /// One thing to do.
 enum Step {

@@ -446,11 +446,14 @@ fn waits_for(schedules: &[Box<Schedule>], one: usize, other: usize) -> bool {
 #[test]
 fn each_schedule_has_tags_of_its_own() {
     let all = ranks(1, 0);
-    let tag = |rank: &Rank| {
-        let mut builder = Builder::new(&rank.e, &rank.core, Call::Barrier);
+    let tag = |form: Form| {
+        let mut builder = Builder::new(&all[0].e, &all[0].core, Call::Barrier);
         builder.plan(&Collective::Barrier).expect("no arguments");
-        builder.finish(Form::Nonblocking).tag
+        builder.finish(form).tag
     };
-    let (first, second) = (tag(&all[0]), tag(&all[0]));
-    assert!(first >= super::FIRST_TAG && second - first >= super::LANES);
+    let tags = [Form::Persistent, Form::Nonblocking, Form::Persistent, Form::Blocking].map(tag);
+    assert!(tags.iter().all(|tag| *tag >= super::FIRST_TAG));
+    for (i, one) in tags.iter().enumerate() {
+        assert!(tags[..i].iter().all(|other| (one - other).abs() >= super::LANES), "{tags:?}");
+    }
 }
