@@ -1,12 +1,14 @@
 //! Every rank sends a block to every other: through one chunk per rank while a rank's blocks fit,
 //! by messages beyond.
 
+use super::area::Area;
 use super::buffers::{Arg, Shape};
 use super::gather::Blocks;
 use super::{Collective, Row, bcast::others, by_schedule, core_of, enter, internal, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
+use super::internal::Copier;
 use crate::payload::Payload;
 use crate::status::Call;
 use mpi_abi::{Comm, Datatype};
@@ -124,7 +126,8 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
     let ranks = core.size() as usize;
     let len = |rank: usize| if rank == me { 0 } else { outgoing[rank].len() };
     // SAFETY: `publish` gives an address in our place with room for the block.
-    let fits = table::publish(area, step, ranks, len, |rank, to| unsafe { outgoing[rank].read(0, to, len(rank)) })?;
+    let write = |area: &mut Area, rank: usize, to: *mut u8| unsafe { area.fill_with(to, &outgoing[rank]) };
+    let fits = table::publish(area, step, ranks, len, write)?;
     let mut as_message = vec![false; ranks];
     let mut outcome = Ok(());
     for rank in (1..core.size()).map(|d| (core.rank + d) % core.size()) {
@@ -163,14 +166,14 @@ fn by_messages(
     let mut incoming: Vec<_> = incoming.into_iter().map(Some).collect();
     for rank in others(core).filter(|r| from[*r as usize]) {
         if let Some(payload) = incoming[rank as usize].take() {
-            works.push(internal::irecv(core, rank, payload, call)?);
+            works.push(internal::irecv_copied_by(Copier::Everybody, core, rank, payload, call)?);
         }
     }
     if send {
         let mut outgoing: Vec<_> = outgoing.into_iter().map(Some).collect();
         for rank in (1..size).map(|d| (core.rank + d) % size) {
             if let Some(payload) = outgoing[rank as usize].take() {
-                works.push(internal::isend(core, rank, payload, call)?);
+                works.push(internal::isend_copied_by(Copier::Everybody, core, rank, payload, call)?);
             }
         }
     }

@@ -15,7 +15,9 @@
 
 use super::internal;
 use crate::comm::CommCore;
+use crate::payload::Payload;
 use crate::progress::wait_for;
+use crate::protocol::pace;
 use crate::status::{Call, Waiting};
 use crate::{Error, Result, with};
 use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_OTHER};
@@ -37,6 +39,9 @@ pub(super) struct Area {
     /// Number of the next step.
     next: u64,
     pace: layout::Pace,
+    /// How to write into chunks, with a core for each rank. Without, a chunk's next reader may well run on our own core, and the
+    /// clock tells of others that ran meanwhile (4 and 8 ranks on 2 cores, Alltoall of 8 KiB: 1.3 and 1.4 times the time).
+    writing: pace::Pace,
     /// The chunks, once they were asked for; none = no memory for them.
     chunks: OnceCell<Option<layout::Chunks>>,
 }
@@ -69,6 +74,7 @@ impl Area {
             crowded,
             next: 0,
             pace: layout::Pace::default(),
+            writing: pace::Pace::default(),
             chunks: OnceCell::new(),
         }))
     }
@@ -157,6 +163,37 @@ impl Area {
     pub(super) fn chunk(&mut self, step: Step) -> Result<*mut u8> {
         self.acquire(step, layout::CHUNKS)?;
         self.chunk_of(step, self.me)
+    }
+
+    /// Copies `len` bytes from `from` into my chunk, at `to`.
+    ///
+    /// # Safety
+    /// `from` is valid for reads and `to` for writes of `len` bytes, and they do not overlap.
+    #[inline]
+    pub(super) unsafe fn fill(&mut self, to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.crowded {
+                crate::copy::copy(to, from, len);
+            } else {
+                self.writing.write_run(from, to, len);
+            }
+        }
+    }
+
+    /// The same for all bytes of a payload.
+    ///
+    /// # Safety
+    /// As for [`Self::fill`].
+    pub(super) unsafe fn fill_with(&mut self, to: *mut u8, payload: &Payload) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.crowded {
+                payload.read(0, to, payload.len());
+            } else {
+                self.writing.write(payload, 0, to, payload.len());
+            }
+        }
     }
 
     /// Says that my line or chunk holds `len` bytes; `note` is any number for the readers.

@@ -4,6 +4,7 @@ use super::area::{Area, LINE_BYTES};
 use super::buffers::Arg;
 use super::{Collective, State, by_schedule, check_root, core_of, enter, internal, too_long};
 use crate::comm::CommCore;
+use crate::copy::copy_out_part;
 use crate::payload::Payload;
 use crate::status::Call;
 use crate::{Error, Result};
@@ -109,7 +110,7 @@ pub(super) unsafe fn bcast_bytes(
         let step = area.step(call, root);
         let place = area.chunk(step)?;
         // SAFETY: a chunk has room for `part` bytes, and the caller vouches for the source.
-        unsafe { crate::copy::copy(place, bytes.add(at), part) };
+        unsafe { area.fill(place, bytes.add(at), part) };
         area.publish_place(step, part, len as u64);
         area.finish(step, false);
         at += part;
@@ -130,7 +131,7 @@ unsafe fn bcast_receive(area: &mut Area, bytes: *mut u8, len: usize, root: u32, 
         let from = if in_line { line.payload } else { area.chunk_of(step, root)?.cast_const() };
         if room > 0 {
             // SAFETY: line or chunk hold `line.len` bytes, the result has room for `room` more.
-            unsafe { crate::copy::copy(bytes.add(at), from, room) };
+            unsafe { copy_out_part(bytes.add(at), from, room, total) };
         }
         area.finish(step, false);
         at += line.len;

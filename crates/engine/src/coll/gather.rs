@@ -11,7 +11,7 @@ use super::internal::{self, Copier};
 use super::{Collective, Row, by_schedule, check_root, core_of, enter, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
-use crate::copy::copy;
+use crate::copy::{copy, copy_out_part};
 use crate::payload::Payload;
 use crate::status::Call;
 use mpi_abi::{Comm, Datatype};
@@ -188,7 +188,7 @@ unsafe fn offer(area: &mut Area, step: Step, source: &Source, chunk: usize) -> R
         return Ok(());
     }
     // SAFETY: the chunk has room; the caller vouches for the source.
-    unsafe { copy(place, source.ptr, source.len) };
+    unsafe { area.fill(place, source.ptr, source.len) };
     area.publish_place(step, source.len, IN_CHUNK);
     Ok(())
 }
@@ -303,7 +303,12 @@ unsafe fn scatter_any(
             let payload = unsafe { layout.payload(me) };
             if payload.run() != Some(target.ptr) {
                 // SAFETY: as above.
-                unsafe { payload.read(0, target.ptr, len) };
+                unsafe {
+                    match payload.run() {
+                        Some(from) => copy_out_part(target.ptr, from, len, len),
+                        None => payload.read(0, target.ptr, len),
+                    }
+                }
             }
             target.commit();
         }
@@ -317,8 +322,8 @@ unsafe fn scatter_any(
             let len = |r: usize| if r as u32 == me { 0 } else { layout.len(r as u32) };
             // SAFETY: `publish` gives an address in our place with room for the block; the caller vouches for
             // the buffer.
-            let read = |r: usize, to: *mut u8| unsafe { layout.payload(r as u32).read(0, to, len(r)) };
-            messages = !table::publish(area, step, ranks, len, read)?;
+            let write = |area: &mut Area, r: usize, to: *mut u8| unsafe { area.fill_with(to, &layout.payload(r as u32)) };
+            messages = !table::publish(area, step, ranks, len, write)?;
             area.finish(step, false);
         }
         if messages {
@@ -456,7 +461,7 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
         let place = area.chunk(step)?;
         if mine > 0 {
             // SAFETY: a chunk has room for `mine` bytes; the source has them.
-            unsafe { copy(place, source.ptr.add(at), mine) };
+            unsafe { area.fill(place, source.ptr.add(at), mine) };
         }
         area.publish_place(step, mine, 0);
         // Beginning behind me: not everybody reads the same chunk at the same time.
@@ -467,7 +472,7 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
             expect_len(call, rank, line.len, part)?;
             if part > 0 {
                 // SAFETY: the chunk holds `part` bytes; the target has room for them.
-                unsafe { copy(target.ptr.add(at), area.chunk_of(step, rank)?, part) };
+                unsafe { copy_out_part(target.ptr.add(at), area.chunk_of(step, rank)?, part, target.len) };
             }
         }
         area.finish(step, true);

@@ -8,7 +8,8 @@
 //! | `bcast` | Barrier, Bcast | line, then pipelined chunks |
 //! | `gather` | Gather(v), Scatter(v), Allgather(v) | line, chunk, messages |
 //! | `alltoall` | Alltoall(v, w) | chunk, messages |
-//! | `reduce` | Reduce, Allreduce, Scan, Exscan, Reduce_scatter(_block) | line, chunk, segments |
+//! | `reduce` | Reduce, Allreduce, Scan, Exscan, short Reduce_scatter(_block) | line, chunk, segments |
+//! | `scatter` | longer Reduce_scatter(_block) | chunks with a piece of each block |
 //! | `internal` | what the management of communicators needs | messages |
 //! | `schedule/` | nonblocking, persistent, of neighbours, on intercommunicators | messages, step by step |
 
@@ -20,6 +21,7 @@ mod collective;
 mod gather;
 pub mod internal;
 mod reduce;
+mod scatter;
 pub mod schedule;
 mod table;
 

@@ -9,12 +9,13 @@
 //! | up to `ALL_READ` or `ALL_READ_CROWDED` | everybody reads all chunks |
 //! | more | pieces of a chunk; rank r combines the r-th part of each piece, all copy the parts |
 //!
-//! User-defined operations, types with holes, and long Reduce_scatters go by messages (`schedule`), and so does
-//! all for which there is no memory.
+//! Reduce_scatter of more than a few bytes is in `scatter`. User-defined operations and types with holes go by
+//! messages (`schedule`), and so does all for which there is no memory.
 
 use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::expect_len;
 use super::buffers::Arg;
+use super::scatter::{has_room, scatter_pieces};
 use super::{Collective, State, by_schedule, check_root, core_of, enter, total};
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -37,14 +38,14 @@ const ALL_READ_CROWDED: usize = 24 << 10;
 const SCATTERED: usize = 8 << 10;
 
 /// What is to be combined, as bytes.
-struct Job {
-    call: Call,
-    reducer: Reduction,
+pub(super) struct Job {
+    pub(super) call: Call,
+    pub(super) reducer: Reduction,
     /// Bytes of an element.
-    element: usize,
+    pub(super) element: usize,
     /// My contribution and its length.
-    from: *const u8,
-    len: usize,
+    pub(super) from: *const u8,
+    pub(super) len: usize,
 }
 
 /// Which contributions a rank wants.
@@ -226,7 +227,7 @@ unsafe fn prefix(
             job.from.wrapping_add(at)
         } else {
             // SAFETY: the chunk has room for a piece; the caller vouches for the contribution.
-            unsafe { copy(mine, job.from.add(at), part) };
+            unsafe { area.fill(mine, job.from.add(at), part) };
             mine.cast_const()
         };
         area.publish_place(step, part, 0);
@@ -319,9 +320,9 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
             let (from, len) = part(i, me);
             // SAFETY: the chunk has room for the piece; the caller vouches for the contribution.
             unsafe {
-                copy(mine, job.from.add(byte(i, 0)), from * job.element);
+                area.fill(mine, job.from.add(byte(i, 0)), from * job.element);
                 let behind = (from + len) * job.element;
-                copy(mine.add(behind), job.from.add(byte(i, from + len)), n * job.element - behind);
+                area.fill(mine.add(behind), job.from.add(byte(i, from + len)), n * job.element - behind);
             }
             area.publish_place(step, n * job.element, 0);
             sent.push(step);
@@ -353,9 +354,14 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
                 unsafe { job.reducer.apply3(sum, left, right, len) };
                 left = sum;
             }
-            let copy_to = if in_place { result } else { out };
             // SAFETY: the result has room for all pieces, the chunk for this one. My contribution was used.
-            unsafe { copy(copy_to, sum, len * job.element) };
+            unsafe {
+                if in_place {
+                    copy(result, sum, len * job.element);
+                } else {
+                    area.fill(out, sum, len * job.element);
+                }
+            }
             area.publish_place(step, len * job.element, 0);
             combined.push(step);
         }
@@ -392,11 +398,23 @@ unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], 
     let all = Arg { count: total(counts), ..send.unwrap_or(recv) };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let job = job(call, Some(all), recv, op)?.filter(|job| core.remote.is_none() && job.len <= SCATTERED);
-        let Some(job) = job else {
-            let counts = counts.to_vec();
-            return by_schedule(call, &Collective::ReduceScatter { send, recv, counts, op }, comm);
+        let by_messages = || {
+            by_schedule(call, &Collective::ReduceScatter { send, recv, counts: counts.to_vec(), op }, comm)
         };
+        let Some(job) = job(call, Some(all), recv, op)?.filter(|_| core.remote.is_none()) else {
+            return by_messages();
+        };
+        if core.size() == 1 {
+            return keep(&job, recv.base);
+        }
+        if job.len > SCATTERED {
+            let mut state = enter(&core, call)?;
+            let Some((area, chunk)) = state.area_with_chunks().filter(|(_, chunk)| has_room(&job, &core, *chunk)) else {
+                drop(state);
+                return by_messages();
+            };
+            return scatter_pieces(&job, counts, &core, (area, chunk), recv.base);
+        }
         // The whole vector is combined everywhere, and each rank keeps its block.
         let mut whole = vec![0u8; job.len];
         allreduce(Some(all), Arg { base: whole.as_mut_ptr(), ..all }, op, comm)?;

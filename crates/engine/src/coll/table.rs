@@ -18,7 +18,7 @@ pub(super) fn publish(
     step: Step,
     ranks: usize,
     len: impl Fn(usize) -> usize,
-    read: impl Fn(usize, *mut u8),
+    read: impl Fn(&mut Area, usize, *mut u8),
 ) -> Result<bool> {
     let table = ranks * 8;
     let total: usize = (0..ranks).map(&len).sum();
@@ -40,7 +40,7 @@ pub(super) fn publish(
             unsafe { place.cast::<u64>().add(rank).write(len as u64) };
         }
         if len > 0 {
-            read(rank, place.wrapping_add(at));
+            read(area, rank, place.wrapping_add(at));
         }
         at += len;
     }

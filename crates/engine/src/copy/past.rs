@@ -8,7 +8,7 @@
 /// # Safety
 /// As for [`super::copy`]; `dst` is aligned to 64 bytes.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(crate) unsafe fn copy_past(dst: *mut u8, src: *const u8, n: usize) {
+unsafe fn copy_past(dst: *mut u8, src: *const u8, n: usize) {
     use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
     let lines = n / 64;
     for line in 0..lines {
@@ -35,6 +35,20 @@ pub(crate) unsafe fn copy_past(dst: *mut u8, src: *const u8, n: usize) {
     }
 }
 
+/// As [`super::copy`], past the caches; `dst` may lie anywhere.
+///
+/// # Safety
+/// As for [`super::copy`].
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(crate) unsafe fn copy_in_past(dst: *mut u8, src: *const u8, n: usize) {
+    let head = dst.align_offset(64).min(n);
+    // SAFETY: two parts of the range that the caller vouches for; the second one begins at a line.
+    unsafe {
+        super::copy(dst, src, head);
+        copy_past(dst.add(head), src.add(head), n - head);
+    }
+}
+
 /// As [`super::copy_out`], past the caches; `dst` may lie anywhere.
 ///
 /// # Safety
@@ -55,7 +69,7 @@ pub(crate) unsafe fn copy_out_past(dst: *mut u8, src: *const u8, n: usize) {
 
 #[cfg(all(test, target_arch = "x86_64", not(miri)))]
 mod tests {
-    use super::{copy_out_past, copy_past};
+    use super::{copy_in_past, copy_out_past, copy_past};
 
     #[test]
     fn every_length_is_copied_whole_and_nothing_beside_it() {
@@ -82,6 +96,10 @@ mod tests {
                 // SAFETY: both are longer than offset plus length and are two allocations.
                 unsafe { copy_out_past(dst.as_mut_ptr().add(to), src.as_ptr(), n) };
                 assert_eq!(dst[to..to + n], src[..n], "{n} bytes to {to}");
+                let mut again = vec![0xa5u8; 1024];
+                // SAFETY: as above.
+                unsafe { copy_in_past(again.as_mut_ptr().add(to), src.as_ptr(), n) };
+                assert_eq!(again, dst, "{n} bytes to {to}");
                 assert!(dst[..to].iter().chain(&dst[to + n..]).all(|b| *b == 0xa5), "{n} bytes to {to}: outside");
             }
         }

@@ -21,7 +21,14 @@ const SINGLE_COPY_MIN: usize = 12 << 20;
 /// one rank's core copies every byte of them, while a leaf's copy through the kernel is spread over all cores.
 /// Measured, 4 ranks on 2 cores, ring and kernel: Scatter of 1 MiB for each 170 and 157 us, of 4 MiB 1140 and
 /// 490 us, Gather 175 and 157, 1400 and 660 us; 512 KiB equal. 3 ranks on 2 cores: the ring is better at 1 MiB.
-const LEAF_COPY_MIN: usize = 1 << 20;
+const SCATTER_MIN: usize = 1 << 20;
+/// To one rank: its rings would push each other out of the caches. 8 ranks on 2 cores: 256 KiB each 910 and 290 us, 1 MiB 4800 and
+/// 980 us.
+const GATHER_MIN: usize = 256 << 10;
+/// The same where each rank sends to all: no core is left that could do the other half of a copy through the ring, and each pair
+/// has a ring.
+const EXCHANGE_MIN_PACKED: usize = 1 << 20;
+const EXCHANGE_MIN: usize = 4 << 20;
 
 /// Which side of an internal message copies if the kernel does it. Travels as the message's tag, which
 /// internal messages have no other use for.
@@ -33,6 +40,8 @@ pub(crate) enum Copier {
     Sender,
     /// The receiver.
     Receiver,
+    /// The receiver, while every rank sends and receives.
+    Everybody,
 }
 
 impl Copier {
@@ -44,7 +53,7 @@ impl Copier {
     /// The wish of the message that a receive waits for; only the engine's own contexts have any.
     fn of(recv: &RecvState) -> Self {
         let internal = recv.context % 2 == 1;
-        [Self::Sender, Self::Receiver].into_iter().find(|c| internal && c.tag() == recv.tag).unwrap_or(Self::Either)
+        [Self::Sender, Self::Receiver, Self::Everybody].into_iter().find(|c| internal && c.tag() == recv.tag).unwrap_or(Self::Either)
     }
 }
 
@@ -104,12 +113,16 @@ impl Engine {
         let packed = self.world.as_ref().is_some_and(|w| w.policy.packed());
         let request = self.requests.get(raw)?;
         let Role::Recv(recv) = &request.role else { return None };
-        let copier = if packed { Copier::of(recv) } else { Copier::Either };
+        let copier = match Copier::of(recv) {
+            Copier::Sender | Copier::Receiver if !packed => Copier::Either,
+            wish => wish,
+        };
         let least = match copier {
             Copier::Either => SINGLE_COPY_MIN,
-            Copier::Receiver => LEAF_COPY_MIN,
-            // The one rank that receives is slower in taking turns than the others in copying.
-            Copier::Sender => 2 * LEAF_COPY_MIN,
+            Copier::Receiver => SCATTER_MIN,
+            Copier::Sender => GATHER_MIN,
+            Copier::Everybody if packed => EXCHANGE_MIN_PACKED,
+            Copier::Everybody => EXCHANGE_MIN,
         };
         if offer.total < least || offer.address == 0 {
             return None;

@@ -16,7 +16,7 @@
 mod cancel;
 pub(crate) mod copying;
 mod noted;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod partitioned;
 pub(crate) mod parts;
 mod receive;

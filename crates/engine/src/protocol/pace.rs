@@ -1,5 +1,5 @@
-//! How to write the bytes of longer messages into a ring, found out while it is done. There are two ways: through
-//! the caches, best between cores that share one; and past them ([`copy_past`]), best between cores that do
+//! How to write the bytes of longer messages into a ring, or into a chunk of the collectives, found out while it is
+//! done. There are two ways: through the caches, best between cores that share one; and past them ([`copy_past`]), best between cores that do
 //! not (two core complexes, two sockets), where each line that the reader still holds must be asked back.
 //! Which cores those are changes: ranks move, and a virtual machine's cores move under it, within seconds.
 //!
@@ -36,7 +36,7 @@ const THROUGH: usize = 0;
 const PAST: usize = 1;
 
 /// What writing to one receiver costs.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Clock ticks for 16 lines, by way.
     cost: [u32; 2],
     /// Copies since the other way was tried.
@@ -55,9 +55,9 @@ impl Pace {
     /// Copies `len` bytes of the message, from position `at`, to a piece of a ring.
     ///
     /// # Safety
-    /// As for [`Payload::read`]; `to` is aligned to 64 bytes.
+    /// As for [`Payload::read`].
     #[inline]
-    pub(super) unsafe fn write(&mut self, payload: &Payload, at: usize, to: *mut u8, len: usize) {
+    pub(crate) unsafe fn write(&mut self, payload: &Payload, at: usize, to: *mut u8, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         if len >= LEAST
             && let Some(from) = payload.run_at(at, len)
@@ -88,7 +88,7 @@ impl Pace {
     }
 
     /// # Safety
-    /// As for [`crate::copy::copy`]; `to` is aligned to 64 bytes.
+    /// As for [`crate::copy::copy`].
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe fn copy(&mut self, from: *const u8, to: *mut u8, len: usize, measure: bool) {
         use core::arch::x86_64::_rdtsc;
@@ -96,7 +96,7 @@ impl Pace {
         // SAFETY: the caller's promise.
         let copy = || unsafe {
             if way == PAST {
-                crate::copy::copy_past(to, from, len);
+                crate::copy::copy_in_past(to, from, len);
             } else {
                 crate::copy::copy(to, from, len);
             }
@@ -119,6 +119,22 @@ impl Pace {
             self.since_packed = 0;
         }
         self.since_packed == 0 || self.better() == PAST
+    }
+
+    /// The same for a run of `len` bytes at `from`.
+    ///
+    /// # Safety
+    /// As for [`crate::copy::copy`].
+    #[inline]
+    pub(crate) unsafe fn write_run(&mut self, from: *const u8, to: *mut u8, len: usize) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if len >= LEAST {
+            let measure = self.since.is_multiple_of(MEASURE);
+            // SAFETY: the caller's promise.
+            return unsafe { self.copy(from, to, len, measure) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { crate::copy::copy(to, from, len) }
     }
 
     /// Whether messages go past the caches.
