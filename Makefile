@@ -9,6 +9,8 @@ MPI4PY ?=
 # For 'make stress': messages that arrive over 2 and over 4 ranks, how often a rank is killed, which of all such runs.
 MESSAGES ?= 10000000
 KILLS ?= 200
+# Calls of collectives for each number of ranks.
+CALLS ?= 100000
 SEED ?= 1
 # For 'make bench': more options of bench/run.py.
 BENCH ?=
@@ -19,7 +21,7 @@ help:
 	@echo "make test-mpi4py    mpi4py's own tests against this mpi4py (MPI4PY='p2p_buf comm --ranks 2': files and options)"
 	@echo "make test-original  the same tests: the original mpi4py over our library"
 	@echo "make check          what CI checks of the Rust sources (cargo xtask check)"
-	@echo "make stress         10 million messages of all kinds over 2 and over 4 ranks, 200 deaths (SEED=7: others)"
+	@echo "make stress         10 million messages, 100,000 collectives for each of 1 to 8 ranks, 200 deaths (SEED=7: others)"
 	@echo "make fuzz           arbitrary arguments and random datatypes for longer (SECONDS=600)"
 	@echo "make bench          measure beside MPICH, Open MPI and Intel MPI (BENCH='--rows pp/*': options)"
 	@echo "make bench-quick    the same in two minutes"
@@ -47,6 +49,7 @@ SECONDS ?= 600
 
 stress: install
 	$(PYTHON) tests/stress/run.py --messages $(MESSAGES) --seed $(SEED)
+	$(PYTHON) tests/stress/collectives.py --calls $(CALLS) --ranks 1 2 3 4 5 6 7 8 --seed $(SEED)
 	$(PYTHON) tests/stress/kills.py --kills $(KILLS) --within 1 --seed $(SEED)
 
 fuzz: install

@@ -4,11 +4,11 @@
 use super::area::Area;
 use super::buffers::{Arg, Shape};
 use super::gather::Blocks;
+use super::internal::Copier;
 use super::{Collective, Row, bcast::others, by_schedule, core_of, enter, internal, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
-use super::internal::Copier;
 use crate::payload::Payload;
 use crate::status::Call;
 use mpi_abi::{Comm, Datatype};

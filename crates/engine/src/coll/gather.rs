@@ -322,7 +322,8 @@ unsafe fn scatter_any(
             let len = |r: usize| if r as u32 == me { 0 } else { layout.len(r as u32) };
             // SAFETY: `publish` gives an address in our place with room for the block; the caller vouches for
             // the buffer.
-            let write = |area: &mut Area, r: usize, to: *mut u8| unsafe { area.fill_with(to, &layout.payload(r as u32)) };
+            let write =
+                |area: &mut Area, r: usize, to: *mut u8| unsafe { area.fill_with(to, &layout.payload(r as u32)) };
             messages = !table::publish(area, step, ranks, len, write)?;
             area.finish(step, false);
         }

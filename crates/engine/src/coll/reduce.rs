@@ -398,9 +398,8 @@ unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], 
     let all = Arg { count: total(counts), ..send.unwrap_or(recv) };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let by_messages = || {
-            by_schedule(call, &Collective::ReduceScatter { send, recv, counts: counts.to_vec(), op }, comm)
-        };
+        let by_messages =
+            || by_schedule(call, &Collective::ReduceScatter { send, recv, counts: counts.to_vec(), op }, comm);
         let Some(job) = job(call, Some(all), recv, op)?.filter(|_| core.remote.is_none()) else {
             return by_messages();
         };
@@ -409,7 +408,8 @@ unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], 
         }
         if job.len > SCATTERED {
             let mut state = enter(&core, call)?;
-            let Some((area, chunk)) = state.area_with_chunks().filter(|(_, chunk)| has_room(&job, &core, *chunk)) else {
+            let Some((area, chunk)) = state.area_with_chunks().filter(|(_, chunk)| has_room(&job, &core, *chunk))
+            else {
                 drop(state);
                 return by_messages();
             };

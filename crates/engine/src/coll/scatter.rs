@@ -55,7 +55,7 @@ pub(super) unsafe fn scatter_pieces(
         // SAFETY: the caller vouches for the contribution.
         unsafe { std::slice::from_raw_parts(job.from, job.len) }.to_vec()
     });
-    let from = kept.as_ref().map_or(job.from, |kept| kept.as_ptr());
+    let from = kept.as_ref().map_or(job.from, Vec::as_ptr);
     let steps = counts.iter().max().map_or(0, |most| most.div_ceil(share));
     let mut sent: Vec<Step> = Vec::with_capacity(steps);
     for i in 0..steps + AHEAD {

@@ -19,9 +19,9 @@
 
 mod past;
 
-use past::copy_out_past;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(crate) use past::copy_in_past;
+use past::copy_out_past;
 
 /// Copies `n` bytes from `src` to `dst`.
 ///

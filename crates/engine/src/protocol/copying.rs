@@ -53,7 +53,10 @@ impl Copier {
     /// The wish of the message that a receive waits for; only the engine's own contexts have any.
     fn of(recv: &RecvState) -> Self {
         let internal = recv.context % 2 == 1;
-        [Self::Sender, Self::Receiver, Self::Everybody].into_iter().find(|c| internal && c.tag() == recv.tag).unwrap_or(Self::Either)
+        [Self::Sender, Self::Receiver, Self::Everybody]
+            .into_iter()
+            .find(|c| internal && c.tag() == recv.tag)
+            .unwrap_or(Self::Either)
     }
 }
 
