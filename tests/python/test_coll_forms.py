@@ -277,8 +277,15 @@ class Between(Case):
         self.assertEqual(gathered.tolist(), self.there if self.rank == 0 else [-1] * len(self.there))
         self.inter.Barrier()
         self.inter.Ibarrier().Wait()
-        given = self.inter.bcast({"from": self.rank}, root)
-        self.assertEqual(given, {"from": 0} if self.rank % 2 else None)
+        for root_there in range(2 if self.size > 3 else 1):
+            # Small ones and large ones, from one rank and then from the next.
+            here = MPI.ROOT if self.rank == 2 * root_there else MPI.PROC_NULL
+            root, odd = root_there if self.rank % 2 else here, self.rank % 2
+            for thing in ("small", "large" * 1000):
+                self.assertEqual(self.inter.bcast([thing, root_there], root), [thing, root_there] if odd else None)
+                each = [f"{thing} for {rank}" for rank in self.there] if here == MPI.ROOT else None
+                self.assertEqual(self.inter.scatter(each, root), f"{thing} for {self.rank}" if odd else None)
+        self.assertEqual(self.inter.allgather(self.rank), self.there)
 
     @not_on("MPICH", "after an Ibcast in which a rank gave PROC_NULL the next nonblocking collective never ends (5.0.2)")
     @not_on("Intel", "as MPICH (2021.18)")

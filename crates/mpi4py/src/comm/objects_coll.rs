@@ -3,7 +3,7 @@
 //!
 //! Each is a collective of blocks of fixed size ([`INLINE`]) with the size of each object and, where
 //! it fits, the object itself; then, where one did not fit and all ranks can know that, a second one
-//! with the exact sizes. `gather` and `alltoall` cannot know and always do both.
+//! with the exact sizes. `gather` and `alltoall` cannot know and always do both, as do all on intercommunicators.
 //!
 //! Reductions gather the objects and combine them in the order of ranks, from the left: the result
 //! is the same for all numbers of ranks that add up the same way, and for all ranks.
@@ -94,8 +94,10 @@ enum Role {
     Nobody,
 }
 
-fn role(py: Python<'_>, comm: abi::Comm, root: c_int) -> PyResult<Role> {
-    Ok(if is_inter(py, comm)? {
+/// The role, and whether it is one on an intercommunicator.
+fn role(py: Python<'_>, comm: abi::Comm, root: c_int) -> PyResult<(Role, bool)> {
+    let inter = is_inter(py, comm)?;
+    let role = if inter {
         match root {
             MPI_ROOT => Role::Root,
             MPI_PROC_NULL => Role::Nobody,
@@ -105,7 +107,8 @@ fn role(py: Python<'_>, comm: abi::Comm, root: c_int) -> PyResult<Role> {
         Role::Root
     } else {
         Role::Other
-    })
+    };
+    Ok((role, inter))
 }
 
 pub(super) fn number(count: c_int) -> usize {
@@ -113,7 +116,7 @@ pub(super) fn number(count: c_int) -> usize {
 }
 
 fn bcast(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> PyResult<Py<PyAny>> {
-    let role = role(py, comm, root)?;
+    let (role, inter) = role(py, comm, root)?;
     let mut head = [0u8; INLINE];
     let mut message = Encoded::nothing();
     if role == Role::Root {
@@ -123,6 +126,10 @@ fn bcast(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> P
     let pointer = head.as_mut_ptr().cast();
     mpi_wait!(py, MPI_Bcast_c(pointer, INLINE as Count, MPI_BYTE, root, comm))?;
     let (size, inside) = size_in(&head);
+    if inter && (inside || role == Role::Nobody) {
+        // On an intercommunicator those of the root's group do not know whether something follows: both steps always.
+        mpi_wait!(py, MPI_Bcast_c(std::ptr::null_mut(), 0, MPI_BYTE, root, comm))?;
+    }
     match role {
         Role::Nobody => Ok(py.None()),
         Role::Other if inside => decode_bytes(py, bytes_in(&head)?, Origin::Collective),
@@ -151,7 +158,7 @@ fn bcast(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> P
 }
 
 fn gather(py: Python<'_>, comm: abi::Comm, obj: Object<'_, '_>, root: c_int) -> PyResult<Option<Vec<Py<PyAny>>>> {
-    let role = role(py, comm, root)?;
+    let (role, _) = role(py, comm, root)?;
     let sends = role == Role::Other || (role == Role::Root && root != MPI_ROOT);
     let message = if sends { encode(obj)? } else { Encoded::nothing() };
     let size = message.size();
@@ -211,7 +218,7 @@ impl Batch {
 }
 
 fn scatter(py: Python<'_>, comm: abi::Comm, objects: Object<'_, '_>, root: c_int) -> PyResult<Py<PyAny>> {
-    let role = role(py, comm, root)?;
+    let (role, inter) = role(py, comm, root)?;
     let receives = role == Role::Other || (role == Role::Root && root != MPI_ROOT);
     let mut heads = Vec::new();
     let mut batch = None;
@@ -235,11 +242,16 @@ fn scatter(py: Python<'_>, comm: abi::Comm, objects: Object<'_, '_>, root: c_int
     let (from, to, bytes) = (heads.as_ptr().cast(), head.as_mut_ptr().cast(), INLINE as Count);
     mpi_wait!(py, MPI_Scatter_c(from, bytes, MPI_BYTE, to, bytes, MPI_BYTE, root, comm))?;
     let (size, inside) = size_in(&head);
-    if receives && inside {
+    if receives && inside && !inter {
         return decode_bytes(py, bytes_in(&head)?, Origin::Collective);
     }
-    if role == Role::Nobody || (!receives && batch.is_none()) {
-        return Ok(py.None());
+    if inter && (if receives { inside } else { batch.is_none() }) {
+        // As in `bcast`: both steps always.
+        let zeros = vec![0; if role == Role::Root { number(peers(py, comm)?) } else { 0 }];
+        let places: Vec<Aint> = vec![0; zeros.len()];
+        let (nothing, counts, displs) = (std::ptr::null_mut(), zeros.as_ptr(), places.as_ptr());
+        mpi_wait!(py, MPI_Scatterv_c(nothing, counts, displs, MPI_BYTE, nothing, 0, MPI_BYTE, root, comm))?;
+        return if receives { decode_bytes(py, bytes_in(&head)?, Origin::Collective) } else { Ok(py.None()) };
     }
     let block = Block::new(py, if receives { size } else { 0 })?;
     let (to, room) = (block.addr(), block.count());
@@ -305,7 +317,7 @@ fn combine(py: Python<'_>, op: Option<Object<'_, '_>>, x: Py<PyAny>, y: &Py<PyAn
     result.map(Bound::unbind)
 }
 
-fn fold(py: Python<'_>, op: Option<Object<'_, '_>>, objects: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
+pub(super) fn fold(py: Python<'_>, op: Option<Object<'_, '_>>, objects: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
     let Some((first, rest)) = objects.split_first() else {
         return Ok(py.None());
     };
