@@ -287,7 +287,9 @@ class Between(Case):
                 self.assertEqual(self.inter.scatter(each, root), f"{thing} for {self.rank}" if odd else None)
         self.assertEqual(self.inter.allgather(self.rank), self.there)
 
-    @not_on("MPICH", "after an Ibcast in which a rank gave PROC_NULL the next nonblocking collective never ends (5.0.2)")
+    @not_on(
+        "MPICH", "after an Ibcast in which a rank gave PROC_NULL the next nonblocking collective never ends (5.0.2)"
+    )
     @not_on("Intel", "as MPICH (2021.18)")
     def test_one_side_has_the_root_of_a_nonblocking_broadcast(self) -> None:
         here = MPI.ROOT if self.rank == 0 else MPI.PROC_NULL

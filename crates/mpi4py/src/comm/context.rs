@@ -2,6 +2,7 @@
 //! of its own (`mpi4py.util.pkl5` and others take these). Both live as an attribute of the
 //! communicator and end with it.
 
+use super::channel::Channel;
 use super::{Comm, Intercomm, Intracomm};
 use crate::call::{Callback, mpi, mpi_wait};
 use crate::handle::Handle;
@@ -13,7 +14,7 @@ use pyo3::types::PyDict;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_comm_lock, module)?)?;
@@ -40,6 +41,8 @@ struct State {
     local: abi::Comm,
     low: bool,
     locks: Option<Py<PyDict>>,
+    /// For nonblocking collectives of objects.
+    channel: Option<Arc<Channel>>,
 }
 
 impl Context {
@@ -83,7 +86,7 @@ fn of(py: Python<'_>, comm: abi::Comm) -> PyResult<&'static Context> {
     let (mut value, mut flag) = (ptr::null_mut::<c_void>(), 0);
     mpi!(py, MPI_Comm_get_attr(comm, keyval, (&raw mut value).cast(), &raw mut flag))?;
     if flag == 0 {
-        let state = State { dup: MPI_COMM_NULL, tag: 0, local: MPI_COMM_NULL, low: false, locks: None };
+        let state = State { dup: MPI_COMM_NULL, tag: 0, local: MPI_COMM_NULL, low: false, locks: None, channel: None };
         value = Box::into_raw(Box::new(Context { state: Mutex::new(state) })).cast();
         let done = mpi!(py, MPI_Comm_set_attr(comm, keyval, value));
         if done.is_err() {
@@ -143,12 +146,27 @@ fn _comm_lock_table<'py>(comm: &Bound<'py, Comm>) -> PyResult<Bound<'py, PyDict>
     table(comm.py(), comm.get().raw())
 }
 
-/// The next tag; they begin anew after the last.
-fn next_tag(py: Python<'_>, comm: abi::Comm, state: &mut State) -> PyResult<c_int> {
+/// The channel of a communicator, if it has one already.
+pub(super) fn channel(py: Python<'_>, comm: abi::Comm) -> PyResult<Option<Arc<Channel>>> {
+    Ok(of(py, comm)?.state().channel.clone())
+}
+
+pub(super) fn set_channel(py: Python<'_>, comm: abi::Comm, channel: &Arc<Channel>) -> PyResult<()> {
+    of(py, comm)?.state().channel = Some(Arc::clone(channel));
+    Ok(())
+}
+
+/// The highest tag of all.
+pub(super) fn last_tag(py: Python<'_>, comm: abi::Comm) -> PyResult<c_int> {
     let (mut value, mut flag) = (ptr::null_mut::<c_void>(), 0);
     mpi!(py, MPI_Comm_get_attr(comm, MPI_TAG_UB, (&raw mut value).cast(), &raw mut flag))?;
     // SAFETY: the value of this key is the address of an int.
-    let last = if flag == 0 || value.is_null() { 32767 } else { unsafe { value.cast::<c_int>().read() } };
+    Ok(if flag == 0 || value.is_null() { 32767 } else { unsafe { value.cast::<c_int>().read() } })
+}
+
+/// The next tag; they begin anew after the last.
+fn next_tag(py: Python<'_>, comm: abi::Comm, state: &mut State) -> PyResult<c_int> {
+    let last = last_tag(py, comm)?;
     let tag = state.tag;
     state.tag = if tag >= last { 0 } else { tag + 1 };
     Ok(tag)

@@ -8,6 +8,7 @@
 //! Until it is matched the request has the handle of an inactive persistent receive, which every MPI
 //! function takes.
 
+use super::channel;
 use super::objects::{origin, size_of};
 use crate::call::{mpi, mpi_wait, object_type};
 use crate::news::{self, For, Looks};
@@ -51,10 +52,10 @@ fn entries() -> MutexGuard<'static, Vec<Arc<Entry>>> {
     ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether there are receives that have no message yet.
+/// Whether there are receives that have no message yet, or collectives that have to be served.
 #[inline]
 pub(crate) fn any() -> bool {
-    WAITING.load(Ordering::Relaxed) != 0
+    WAITING.load(Ordering::Relaxed) != 0 || channel::any()
 }
 
 impl Entry {
@@ -176,6 +177,7 @@ fn placeholder(py: Python<'_>) -> PyResult<abi::Request> {
 
 /// Before the end of MPI: frees what requests without a message stand on.
 pub(crate) fn end() {
+    channel::end();
     let known = PLACEHOLDER.swap(0, Ordering::Relaxed);
     if known != 0 {
         let mut request = abi::Request::from_raw(known);
@@ -225,9 +227,10 @@ fn look(
     Ok(if flag == 0 { None } else { Some((message, status)) })
 }
 
-/// Gives messages that are there to the receives that wait for them, in order.
+/// Gives messages that are there to the receives that wait for them, in order; collectives go on, too.
 pub(crate) fn serve(py: Python<'_>) -> PyResult<()> {
-    if !any() {
+    channel::serve(py);
+    if WAITING.load(Ordering::Relaxed) == 0 {
         return Ok(());
     }
     let all = entries().clone();
@@ -268,7 +271,7 @@ pub(crate) fn wait_for(py: Python<'_>, entry: &Entry) -> PyResult<()> {
         if !entry.is_waiting() {
             return Ok(());
         }
-        if WAITING.load(Ordering::Relaxed) == 1 && !entry.probed.load(Ordering::Relaxed) {
+        if WAITING.load(Ordering::Relaxed) == 1 && !channel::any() && !entry.probed.load(Ordering::Relaxed) {
             // Nothing else to serve: sleep in the library.
             let (comm, source, tag) = (entry.comm, entry.source, entry.tag);
             let (mut message, mut probed) = (MPI_MESSAGE_NULL, abi::Status::empty());

@@ -9,6 +9,8 @@
 //! | `objects` | `send`, `recv` ... of objects |
 //! | `irecv` | receives of objects that wait for their message |
 //! | `objects_coll` | collectives of objects |
+//! | `objects_nonblocking` | the same, nonblocking |
+//! | `channel` | their messages |
 //! | `messages` | collectives: which buffers a rank needs, checked and described |
 //! | `coll` | collectives, blocking, nonblocking and persistent |
 //! | `inter` | what only intercommunicators have |
@@ -17,6 +19,7 @@
 //! | `ulfm` | fault tolerance |
 //! | `context` | locks and private duplicates |
 
+pub(crate) mod channel;
 mod coll;
 pub(crate) mod context;
 mod inter;
@@ -27,6 +30,7 @@ mod neighbor;
 pub(crate) mod objects;
 mod objects_coll;
 mod objects_neighbor;
+mod objects_nonblocking;
 mod p2p;
 pub(crate) mod shortcut;
 mod topo;

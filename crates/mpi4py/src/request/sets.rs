@@ -3,9 +3,10 @@
 
 use super::{Request, objects};
 use crate::args::length;
-use crate::call::mpi_wait;
+use crate::call::{mpi, mpi_wait};
 use crate::comm::irecv;
 use crate::handle::Handle;
+use crate::news::{For, Looks};
 use crate::status::{Out, Status};
 use mpi_abi as abi;
 use mpi_abi::consts::{MPI_STATUSES_IGNORE, MPI_UNDEFINED};
@@ -24,6 +25,7 @@ pub(crate) struct Set<'py> {
 
 impl<'py> Set<'py> {
     pub(crate) fn new(requests: &Bound<'py, PyAny>) -> PyResult<Self> {
+        irecv::serve(requests.py())?;
         let (mut raws, mut plain) = (Vec::with_capacity(requests.len().unwrap_or(0)), true);
         let objects = crate::args::sequence(requests, |item| {
             let object = item.cast_into::<Request>()?;
@@ -108,7 +110,7 @@ impl Request {
     ) -> PyResult<c_int> {
         let (mut set, mut out, mut index) = (Set::new(requests)?, Out::new(status), MPI_UNDEFINED);
         let (count, pointer, status) = (set.count, set.pointer(), out.pointer());
-        let done = mpi_wait!(cls.py(), MPI_Waitany(count, pointer, &raw mut index, status));
+        let done = wait_any(cls.py(), (count, pointer), &raw mut index, status);
         set.store();
         out.store();
         done?;
@@ -219,9 +221,50 @@ impl Request {
     }
 }
 
+/// `MPI_Waitany`; while there are operations to be served, in steps.
+fn wait_any(
+    py: Python<'_>,
+    (count, requests): (c_int, *mut abi::Request),
+    index: *mut c_int,
+    status: *mut abi::Status,
+) -> PyResult<()> {
+    let (mut looks, mut flag) = (Looks::default(), 0);
+    while irecv::any() {
+        looks.look();
+        irecv::serve(py)?;
+        mpi!(py, MPI_Testany(count, requests, index, &raw mut flag, status))?;
+        if flag != 0 {
+            return Ok(());
+        }
+        looks.wait(py, For::Any)?;
+    }
+    mpi_wait!(py, MPI_Waitany(count, requests, index, status))
+}
+
+/// `MPI_Waitsome`; while there are operations to be served, in steps.
+fn wait_some(
+    py: Python<'_>,
+    (count, requests): (c_int, *mut abi::Request),
+    found: &mut c_int,
+    indices: *mut c_int,
+    statuses: *mut abi::Status,
+) -> PyResult<()> {
+    let mut looks = Looks::default();
+    while irecv::any() {
+        looks.look();
+        irecv::serve(py)?;
+        mpi!(py, MPI_Testsome(count, requests, &raw mut *found, indices, statuses))?;
+        if *found != 0 {
+            return Ok(());
+        }
+        looks.wait(py, For::Any)?;
+    }
+    mpi_wait!(py, MPI_Waitsome(count, requests, &raw mut *found, indices, statuses))
+}
+
 /// `Waitsome` and the two like it: a count and the indices come back.
 macro_rules! some {
-    ($($name:ident, $function:ident, $keep:literal, $doc:literal;)*) => {
+    ($($name:ident, $function:ident, $waits:literal, $keep:literal, $doc:literal;)*) => {
         #[pymethods]
         impl Request {$(
             #[doc = concat!(stringify!($name), "(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> ", "list[int] | None\n\n", $doc)]
@@ -238,7 +281,11 @@ macro_rules! some {
                 let mut found = MPI_UNDEFINED;
                 let (count, pointer, statuses) = (set.count, set.pointer(), outs.pointer());
                 let places = indices.as_mut_ptr();
-                let done = mpi_wait!(cls.py(), $function(count, pointer, &raw mut found, places, statuses));
+                let done = if $waits {
+                    wait_some(cls.py(), (count, pointer), &mut found, places, statuses)
+                } else {
+                    mpi_wait!(cls.py(), $function(count, pointer, &raw mut found, places, statuses))
+                };
                 if !$keep {
                     set.store();
                 }
@@ -255,8 +302,8 @@ macro_rules! some {
 }
 
 some! {
-    Waitsome, MPI_Waitsome, false, "Wait until some of several operations are over, and say which.";
-    Testsome, MPI_Testsome, false, "Ask which of several operations are over, and finish those.";
-    Get_status_some, MPI_Request_get_status_some, true,
+    Waitsome, MPI_Waitsome, true, false, "Wait until some of several operations are over, and say which.";
+    Testsome, MPI_Testsome, false, false, "Ask which of several operations are over, and finish those.";
+    Get_status_some, MPI_Request_get_status_some, false, true,
     "Ask which of several operations are over, and leave the requests as they are.";
 }
