@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the tests of mpi4py 4.1.2 under an mpiexec with 1, 2, 3 and 4 ranks, against the mpi4py that the Python has.
+"""Runs the tests of mpi4py 4.1.2 under an mpiexec with 1 to 4 ranks (some with 5), against the mpi4py that the Python has.
 
     .venv/bin/python tests/mpi4py-suite/run.py                            # all files that are due
     .venv/bin/python tests/mpi4py-suite/run.py --ranks 2 p2p_buf comm     # test_p2p_buf and test_comm, 2 ranks
@@ -36,7 +36,8 @@ def parse() -> argparse.Namespace:
         "files", nargs="*", metavar="FILE", help="test_comm or comm; with * as a pattern (default: all due)"
     )
     parser.add_argument("--later", action="store_true", help="also the files of later issues; they do not count")
-    parser.add_argument("--ranks", default="1,2,3,4", help="numbers of ranks (default: 1,2,3,4)")
+    parser.add_argument("--ranks", help="numbers of ranks (default: those of files.toml)")
+    parser.add_argument("--quick", action="store_true", help="long files with few numbers of ranks only (files.toml)")
     parser.add_argument("--original", action="store_true", help="under the original mpi4py, built against our mpi.h")
     parser.add_argument("--python", help="the Python of the ranks (default: this one, or the original's)")
     parser.add_argument("--mpiexec", help="the launcher, options included (default: the one beside this Python)")
@@ -50,10 +51,11 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def choose(options: argparse.Namespace) -> list[tuple[str, bool]]:
-    """The files to run, in the order of files.toml, and whether what fails in them counts."""
+def choose(options: argparse.Namespace) -> list[tuple[str, list[int], bool]]:
+    """The files to run, in the order of files.toml, with which numbers of ranks, and whether what fails in them counts."""
     chapters = suite.chapters()
     every = [file for chapter in chapters for file in chapter.files]
+    ranks = {file: chapter.quick if options.quick else chapter.ranks for chapter in chapters for file in chapter.files}
     if options.files:
         wanted: set[str] = set()
         for word in options.files:
@@ -62,19 +64,23 @@ def choose(options: argparse.Namespace) -> list[tuple[str, bool]]:
             if not found:
                 raise suite.Problem(f"mpi4py {suite.VERSION} has no test file {pattern}.py")
             wanted |= found
-        return [(file, True) for file in every if file in wanted]
+        return [(file, ranks[file], True) for file in every if file in wanted]
     chosen = [chapter for chapter in chapters if chapter.due or options.later]
-    return [(file, chapter.due) for chapter in chosen for file in chapter.files]
+    return [(file, ranks[file], chapter.due) for chapter in chosen for file in chapter.files]
 
 
 def run(options: argparse.Namespace, ranks: list[int]) -> list[Row]:
+    """`ranks`: with these numbers of ranks only, whatever files.toml says; none: as it says."""
     folder = suite.tests()
     judge = Judge(options.under)
     launch = shlex.split(options.mpiexec)
     limits = Limits(options.timeout, options.stall)
     rows = []
-    for number in ranks:
-        for file, due in choose(options):
+    chosen = choose(options)
+    for number in ranks or sorted({number for _, own, _ in chosen for number in own}):
+        for file, own, due in chosen:
+            if not ranks and number not in own:
+                continue
             command = [*launch, "-n", str(number), options.python, str(RANK), str(folder / f"{file}.py")]
             if options.k:
                 command += ["-k", options.k]
@@ -104,7 +110,7 @@ def main() -> int:
             print(f"{chapter.name}{'' if chapter.due else ' (later)'}: {' '.join(chapter.files)}")
         return 0
     try:
-        ranks = [int(word) for word in options.ranks.split(",")]
+        ranks = [int(word) for word in options.ranks.split(",")] if options.ranks else []
     except ValueError:
         sys.exit(f"--ranks takes numbers with commas between them, not {options.ranks!r}.")
     options.under = "original" if options.original else "foreign" if os.environ.get("MPI4PY_LIBMPI") else "ours"

@@ -70,12 +70,19 @@ def tests() -> Path:
 class Chapter:
     name: str
     due: bool
+    ranks: list[int]
+    quick: list[int]
+    """The same where time counts."""
     files: list[str]
 
 
 def chapters() -> list[Chapter]:
     found = tomllib.loads((HERE / "files.toml").read_text())["chapters"]
-    return [Chapter(name, entry.get("due", False), entry["files"]) for name, entry in found.items()]
+    chapters = []
+    for name, entry in found.items():
+        ranks = entry.get("ranks", [1, 2, 3, 4])
+        chapters.append(Chapter(name, entry.get("due", False), ranks, entry.get("quick", ranks), entry["files"]))
+    return chapters
 
 
 @dataclass
