@@ -50,6 +50,8 @@ SECONDS ?= 600
 stress: install
 	$(PYTHON) tests/stress/run.py --messages $(MESSAGES) --seed $(SEED)
 	$(PYTHON) tests/stress/collectives.py --calls $(CALLS) --ranks 1 2 3 4 5 6 7 8 --seed $(SEED)
+	$(PYTHON) tests/stress/many.py --seed $(SEED)
+	$(PYTHON) tests/stress/kills_inside.py --all --within 1 --seed $(SEED)
 	$(PYTHON) tests/stress/kills.py --kills $(KILLS) --within 1 --seed $(SEED)
 
 fuzz: install

@@ -148,6 +148,8 @@ def table(peers: dict[str, Library]) -> list[Step]:
         Step("stress: messages of all kinds", [python, TESTS / "stress/run.py"], 600, counts.lines),
         Step("stress: sequences of collectives", [python, TESTS / "stress/collectives.py"], 900, counts.lines),
         Step("stress: ranks that die", [python, TESTS / "stress/kills.py"], 300, counts.lines),
+        Step("stress: ranks that die in collectives", [python, TESTS / "stress/kills_inside.py"], 300, counts.lines),
+        Step("stress: many ranks", [python, TESTS / "stress/many.py", "--calls", "60"], 600, counts.lines),
         # It ends after 50 s, when the batch then at work is over.
         Step("fuzz: arbitrary arguments", [python, TESTS / "fuzz/run.py"], 900, counts.total),
         Step("crash: ranks that die", [python, TESTS / "crash/test_crash.py"], 900, counts.unittest),

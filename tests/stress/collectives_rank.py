@@ -1,6 +1,7 @@
 """One rank of a random sequence of collectives, each result compared with a plain reference made with NumPy alone.
 
     mpiexec -n 4 python tests/stress/collectives_rank.py COUNT SEED
+    mpiexec -n 4 python tests/stress/collectives_rank.py allreduce I 1000    # for ever the same, for kills_inside.py
 
 All ranks draw the same numbers. A call draws a communicator (the world, a duplicate, one with the ranks turned round, halves,
 each with messages of its own), a kind, a root, a size (0 B to 16 MiB, small ones often), a type, an operation, in place or not,
@@ -11,11 +12,12 @@ so that every rank knows what every other gives and each sum is exact. What must
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from mpi4py import MPI
@@ -402,7 +404,30 @@ CALLS: dict[str, Callable[[Sequence, Case], Plan]] = {
 }
 
 
+def for_ever(name: str, form: str, count: int) -> NoReturn:
+    """Calls one collective of so many float64 again and again."""
+    comm = MPI.COMM_WORLD
+    case = Case(comm, 1, "f8", count, random.Random(1))
+    plan = CALLS[name](Sequence(1), case)
+    called = getattr(comm, {"": plan.method, "I": f"I{plan.method.lower()}", "_init": f"{plan.method}_init"}[form])
+    kept = called(*plan.arguments) if form == "_init" else None
+    first = True
+    while True:
+        if kept is not None:
+            kept.Start()
+            kept.Wait()
+        elif form == "I":
+            called(*plan.arguments).Wait()
+        else:
+            called(*plan.arguments)
+        if first:
+            print(f"rank {comm.rank} is process {os.getpid()}", flush=True)
+            first = False
+
+
 def main() -> None:
+    if len(sys.argv) == 4:
+        for_ever(sys.argv[1], sys.argv[2].replace("-", ""), int(sys.argv[3]))
     count, seed = int(sys.argv[1]), int(sys.argv[2])
     sequence = Sequence(seed)
     done = sequence.run(count)

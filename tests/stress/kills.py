@@ -83,15 +83,15 @@ class TooLate(Exception):
 
 
 class Job:
-    """The stress program under mpiexec, in a folder of its own, with a mark in the environment of every process."""
+    """A program under mpiexec, in a folder of its own, with a mark in the environment of every process."""
 
-    def __init__(self, ranks: int, messages: int, seed: int) -> None:
+    def __init__(self, ranks: int, program: list[str | Path]) -> None:
         self.ranks = ranks
         self.mark = uuid.uuid4().hex
         self.folder = tempfile.TemporaryDirectory(prefix="stress-")
         self.shared = shared_files()
         self.process = subprocess.Popen(
-            [BIN / "mpiexec", "-n", str(ranks), PROGRAM, "-p", "-m", str(messages), "-s", str(seed)],
+            [BIN / "mpiexec", "-n", str(ranks), *program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -190,7 +190,8 @@ def draw(rng: random.Random) -> Kill:
 
 def happen(kill: Kill) -> float:
     """Seconds from the death to mpiexec's end."""
-    job = Job(kill.ranks, SHORT if kill.moment == "end" else ENDLESS, kill.seed)
+    messages = SHORT if kill.moment == "end" else ENDLESS
+    job = Job(kill.ranks, [PROGRAM, "-p", "-m", str(messages), "-s", str(kill.seed)])
     try:
         if kill.moment == "middle":
             job.wait_for(" is process ", kill.ranks)
