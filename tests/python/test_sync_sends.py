@@ -178,7 +178,7 @@ class Unsafe(SyncCase):
         lines = [
             HEAD,
             "  rank 0 Recv(source=ANY_SOURCE, tag=ANY_TAG) on MPI_COMM_WORLD at x.py:4 waits for a message",
-            "  rank 1 Barrier on MPI_COMM_WORLD at x.py:6 waits",
+            "  rank 1 Barrier on MPI_COMM_WORLD at x.py:6 waits for ranks 0,2",
             "  rank 2 Ssend(dest=1, tag=0) of 1 bytes on MPI_COMM_WORLD at x.py:8 waits for its receive",
             "  none of them waits in a standard send: the program stands still without --sync-sends as well",
             END,
@@ -228,7 +228,9 @@ class Threads(SyncCase):
             """
         )
         self.ended_well(ended, "fine\nfine")
-        self.assertIn("ranks 0,1 may have other threads, or an alarm, which may still send", ended.err)
+        self.assertIn(
+            "ranks 0,1 may have other threads, an alarm, or a handler of a signal, which may still send", ended.err
+        )
 
     def test_all_threads_wait(self) -> None:
         ended = self.sync(

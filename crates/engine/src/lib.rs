@@ -29,6 +29,7 @@ pub(crate) mod protocol;
 pub mod request;
 pub mod session;
 pub mod site;
+pub mod stacks;
 pub mod status;
 pub mod topo;
 pub mod user_buf;
@@ -101,6 +102,8 @@ pub struct Engine {
     pub(crate) check: Option<Box<check::State>>,
     /// The request that a wait for several has found pending last, for the status page.
     pub(crate) pending: usize,
+    /// Looks in vain that did not wait (tests, probes), and what was answered to questions about waits.
+    pub(crate) polls: waiting::Polls,
 }
 
 impl Engine {
@@ -130,6 +133,7 @@ impl Engine {
             sync_sends: false,
             check: None,
             pending: 0,
+            polls: waiting::Polls::default(),
         }
     }
 }

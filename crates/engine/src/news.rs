@@ -10,8 +10,9 @@ use mpi_abi::Comm;
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
-/// A wait ends at the latest then, so that who overlooks something finds it.
-const LIMIT: Duration = Duration::from_secs(2);
+/// A wait ends at the latest then, so that who overlooks something finds it. Much longer than it takes to see that
+/// a job stands still, for which all ranks must stay in their waits.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Takes what has arrived; a number that is another one whenever something was sent, received or completed.
 pub fn now() -> u64 {
@@ -21,7 +22,7 @@ pub fn now() -> u64 {
     })
 }
 
-/// Waits until the number is another one than `seen`, or for two seconds. For reports: for the sake of the
+/// Waits until the number is another one than `seen`, or for some seconds. For reports: for the sake of the
 /// request `raw`, or if that is null, of a message from `source` with `tag`; from MPI_PROC_NULL: of several things.
 pub fn wait(seen: u64, raw: usize, source: c_int, tag: c_int, comm: Comm) -> Result<()> {
     let what = with(|e| {

@@ -174,6 +174,7 @@ fn wait_long<T>(
             blocked = Blocked(None);
             schedule::work();
             guard = lock();
+            guard.count_threads_again();
             if let Some(value) = ready(&mut guard) {
                 break Ok(value);
             }
@@ -228,6 +229,7 @@ fn wait_long<T>(
                         sleeper.has_lasted();
                     }
                 }
+                sleeper.answer_if_asked(what);
                 guard = lock();
             }
         }
@@ -288,6 +290,7 @@ fn sleep<T>(
 ) -> Nap<Last<T>> {
     let Some(segment) = e.world.as_ref().map(|w| w.segment) else { return Nap::Woken };
     let page = segment.rank_page(e.me);
+    sleeper.begin(&e);
     let mut wait = std::mem::take(&mut sleeper.wait);
     let limit = if liveness::somebody_is_gone(segment) { SHORT_NAP } else { NAP };
     let end = sleep::nap(e, page, limit, &mut wait, |e| {
@@ -305,10 +308,19 @@ fn sleep<T>(
         }
     });
     sleeper.wait = wait;
+    sleeper.hear(page);
     end
 }
 
 impl Engine {
+    /// A function of the user was called in a wait: it may have started a thread.
+    #[cold]
+    fn count_threads_again(&self) {
+        if let Some(world) = &self.world {
+            world.segment.rank_page(self.me).say_threads(0);
+        }
+    }
+
     /// A wait that may have slept is over.
     fn wait_is_over(&mut self, sleeper: &Sleeper) {
         if let Some(world) = &self.world {
@@ -363,9 +375,15 @@ pub(crate) fn poll<T>(look: impl FnOnce(&mut Engine) -> Result<Option<T>>) -> Re
         e = lock();
     }
     let found = look(&mut e)?;
-    if found.is_none() && e.policy().crowded() {
+    if found.is_none() {
+        let (asked, crowded) = (e.polls_in_vain(), e.policy().crowded());
         drop(e);
-        std::thread::yield_now();
+        if asked {
+            crate::waiting::answer_from_poll();
+        }
+        if crowded {
+            std::thread::yield_now();
+        }
     }
     Ok(found)
 }

@@ -136,7 +136,7 @@ pub fn close(handle: Handle) -> Result<()> {
             Uses { sessions: 0, world_began: false, .. } => {
                 // Another one may come: nobody waits for anybody.
                 crate::check::at_end(false);
-                seat(Seat::Finalized);
+                with(|e| e.world.as_ref().inspect(|world| world.segment.rank_page(e.me).pause()).is_some());
             }
             _ => {}
         }

@@ -4,7 +4,7 @@
 
 use shm::os::{proc, process};
 use shm::sync::{AtomicPtr, Ordering};
-use shm::waiting::UNKNOWN_THREADS;
+use shm::waiting::{MORE_THREADS, UNKNOWN_THREADS};
 use std::ffi::{c_char, c_int};
 
 /// The functions of a language layer. Called by a thread that is inside of an MPI function, without a
@@ -17,7 +17,8 @@ pub struct SiteHooks {
     /// Writes where the calling thread called MPI, `file:line` in UTF-8 without a zero, into `room` bytes; how
     /// many there are, 0 = not known. What does not fit is left out, from the beginning.
     pub place: Option<extern "C" fn(text: *mut c_char, room: c_int) -> c_int>,
-    /// How many threads of the language there are, the calling one included; 0 = not known.
+    /// How many threads of the language there are, the calling one included; 0 = not known, or something else (a
+    /// handler of a signal, say) may make the calling one call MPI.
     pub threads: Option<extern "C" fn() -> c_int>,
 }
 
@@ -48,12 +49,11 @@ pub(crate) fn place() -> Option<String> {
     Some(String::from_utf8_lossy(&text[..got]).into_owned())
 }
 
-/// How many threads of this process may call MPI, if it may be several.
+/// How many threads of this process may call MPI, as its status page says it.
 pub(crate) fn threads() -> u32 {
-    // One thread has certainly no other beside it, whatever the language has.
-    if proc::stat(process::own_pid()).is_some_and(|stat| stat.threads == 1) {
-        return 1;
-    }
-    let known = hooks().and_then(|hooks| hooks.threads).map_or(0, |threads| threads());
-    u32::try_from(known).ok().filter(|threads| *threads > 0).unwrap_or(UNKNOWN_THREADS)
+    // In a C program the caller is all that we know of.
+    let known = hooks().and_then(|hooks| hooks.threads).map_or(1, |threads| threads());
+    let Some(known) = u32::try_from(known).ok().filter(|known| *known > 0) else { return UNKNOWN_THREADS };
+    let all = proc::stat(process::own_pid()).map_or(u32::MAX, |stat| stat.threads);
+    if all > known { known | MORE_THREADS } else { known }
 }

@@ -30,8 +30,6 @@ pub struct World {
     pub placement: Placement,
     /// The thread level that was provided.
     pub thread_level: c_int,
-    /// The one that the user asked for.
-    pub asked_level: c_int,
     /// The thread that initialized MPI.
     pub main_thread: ThreadId,
     /// Seat, lock and lifeline, kept to the end.
@@ -110,7 +108,7 @@ pub fn init(required: c_int) -> Result<c_int> {
         };
         return Err(Error::new(MPI_ERR_OTHER, text));
     }
-    match join(required) {
+    match join() {
         Ok(()) => {
             let ready = if check::is_on() { CHECKED } else { READY };
             // SYNC phase: everything above is visible to who sees READY.
@@ -124,7 +122,7 @@ pub fn init(required: c_int) -> Result<c_int> {
     }
 }
 
-fn join(asked_level: c_int) -> Result<()> {
+fn join() -> Result<()> {
     // Ctrl-C works also while the ranks of another launcher wait for each other.
     shm::fence::prepare();
     let job = job::join_unless(&mut crate::progress::interrupted).map_err(|e| Error::new(MPI_ERR_OTHER, e.text))?;
@@ -147,7 +145,6 @@ fn join(asked_level: c_int) -> Result<()> {
             policy: Policy::for_ranks(job.size),
             placement: Placement::default(),
             thread_level: MPI_THREAD_MULTIPLE,
-            asked_level,
             main_thread: std::thread::current().id(),
             job,
         });

@@ -244,8 +244,12 @@ extern "C" fn place(text: *mut c_char, room: c_int) -> c_int {
     c_int::try_from(bytes.len()).unwrap_or(0)
 }
 
-/// How many Python threads there are.
+/// How many Python threads there are: see `OXMPI_Set_site_hooks`.
 extern "C" fn threads() -> c_int {
+    if crate::init::interpreter_is_gone() {
+        // No thread but the caller runs Python any more, nor does any handler.
+        return 1;
+    }
     ask(crate::site::threads).and_then(|threads| c_int::try_from(threads).ok()).unwrap_or(0)
 }
 

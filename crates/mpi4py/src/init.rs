@@ -144,6 +144,9 @@ fn set_up(py: Python<'_>) -> PyResult<()> {
         mpi!(py, MPI_Comm_set_errhandler(MPI_COMM_SELF, handler))?;
         mpi!(py, MPI_Comm_set_errhandler(MPI_COMM_WORLD, handler))?;
     }
+    if is_built_in() {
+        crate::stacks::serve(py);
+    }
     Ok(())
 }
 

@@ -36,6 +36,7 @@ mod request;
 mod session;
 mod site;
 mod special;
+mod stacks;
 mod status;
 mod win;
 

@@ -34,6 +34,9 @@ impl Session {
         let handler =
             errhandler.map(|handler| handler.0).or_else(crate::init::error_handler).unwrap_or(MPI_ERRORS_ARE_FATAL);
         mpi_wait!(cls.py(), MPI_Session_init(info, handler, &raw mut raw))?;
+        if crate::call::is_built_in() {
+            crate::stacks::serve(cls.py());
+        }
         new_like(cls, raw)
     }
 

@@ -39,9 +39,28 @@ fn describe(frame: &Bound<'_, PyAny>) -> Option<String> {
     Some(format!("{}:{line}", short.unwrap_or(&file)))
 }
 
-/// Python's threads, also those that `threading` did not start.
+/// Python's threads, also those that `threading` did not start; none if a handler of a signal may interfere.
 pub(crate) fn threads(py: Python<'_>) -> Option<usize> {
-    quietly(py, |py| py.import("sys").ok()?.call_method0("_current_frames").ok()?.len().ok())
+    quietly(py, |py| {
+        if has_handlers(py)? {
+            return None;
+        }
+        py.import("sys").ok()?.call_method0("_current_frames").ok()?.len().ok()
+    })
+}
+
+/// Whether the program has a handler for a signal, which runs also while MPI waits, and may do anything.
+fn has_handlers(py: Python<'_>) -> Option<bool> {
+    /// Numbers of signals on Linux.
+    const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+    let module = py.import("_signal").ok()?;
+    let (get, usual) = (module.getattr("getsignal").ok()?, module.getattr("default_int_handler").ok()?);
+    let is_own = |number: i32| match get.call1((number,)) {
+        // A number stands for what the system does, None for a handler that is not Python's.
+        Ok(handler) => handler.is_callable() && !handler.is(&usual),
+        Err(_) => false,
+    };
+    Some(SIGNALS.into_iter().any(is_own))
 }
 
 /// Runs `ask` without touching an exception that is under way.

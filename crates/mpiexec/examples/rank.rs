@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for tests")]
 
+use shm::answer::Writer;
 use shm::calls::Call;
 use shm::job::Job;
 use shm::liveness;
@@ -10,6 +11,7 @@ use shm::lock::Lock;
 use shm::page::Seat;
 use shm::report::{self, Line, Section};
 use shm::sleep::{Nap, Sleepers, Wait, nap};
+use shm::told::Told;
 use shm::waiting::{About, Story, What};
 use std::process::{Command, exit};
 use std::thread::sleep;
@@ -149,9 +151,19 @@ impl AsMut<Sleepers> for Own {
 fn hold(job: &Job, peer: i32, threads: u32, seconds: Option<f64>) {
     let page = job.segment.rank_page(job.rank);
     let (lock, mut wait) = (Lock::new(Own::default()), Wait::default());
-    let what =
-        What { call: Call::Send as u32, about: About::HeldSend, peer, tag: 7, context: 0, bytes: 80_000, progress: 1 };
+    let what = What {
+        call: Call::Send as u32,
+        operation: 0,
+        about: About::HeldSend,
+        peer,
+        tag: 7,
+        context: 0,
+        bytes: 80_000,
+        progress: 1,
+    };
     let story = Story { site: "x.py:12".to_owned(), comm: "MPI_COMM_WORLD".to_owned(), peer: u32::try_from(peer).ok() };
+    let told = Told { what, story: story.clone(), members: (0..job.size).collect(), near: None, turn: None };
+    let (mut writer, mut answered) = (Writer::default(), 0);
     let end = seconds.map(|seconds| std::time::Instant::now() + Duration::from_secs_f64(seconds));
     while end.is_none_or(|end| std::time::Instant::now() < end) {
         let slept = nap(lock.lock(), page, Duration::from_millis(250), &mut wait, |_| {
@@ -160,6 +172,10 @@ fn hold(job: &Job, peer: i32, threads: u32, seconds: Option<f64>) {
         });
         if slept == Nap::Disturbed {
             page.say_threads(threads);
+        }
+        if page.asked() != answered {
+            answered = page.asked();
+            writer.add(&job.segment, job.rank, answered, &told.to_text());
         }
     }
 }

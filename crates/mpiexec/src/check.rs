@@ -1,6 +1,6 @@
 //! The report of `--check`: what the ranks left behind, folded over lines and ranks.
 
-use crate::ranges::ranges;
+use shm::ranges::ranges;
 use shm::report::{Line, Section};
 
 /// Lines in a section at most.

@@ -8,7 +8,9 @@
 //! | `supervise` | the one loop: output, input, signals, deaths, time limits |
 //! | `output/`, `stdin` | what ranks print and read |
 //! | `check` | the report of `--check` |
-//! | `stall` | the report on a job in which no rank can go on |
+//! | `standstill`, `stall` | when no rank can go on, and the report on it |
+//! | `ask`, `story` | what ranks tell of themselves, in words |
+//! | `jobs`, `ps`, `stack` | what runs on this machine, and what its ranks do |
 //! | `verdict` | which end is a failure, the sentence, the exit status |
 //! | `cleanup`, `guardian` | nothing stays, also when mpiexec itself is killed |
 //!
@@ -17,15 +19,20 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
+mod ask;
 mod check;
 mod cleanup;
 mod flags;
 mod guardian;
+mod jobs;
 mod output;
-mod ranges;
+mod ps;
+mod stack;
 mod stall;
+mod standstill;
 mod start;
 mod stdin;
+mod story;
 mod supervise;
 mod verdict;
 
@@ -46,7 +53,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<i32, Refusal> {
-    let args = match flags::parse::parse(std::env::args_os().skip(1)).map_err(Refusal::usage)? {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match words.split_first() {
+        Some((first, rest)) if first == "ps" => return ps::ps(rest),
+        Some((first, rest)) if first == "stack" => return stack::stack(rest),
+        _ => {}
+    }
+    let args = match flags::parse::parse(words).map_err(Refusal::usage)? {
         Wish::Help => {
             print!("{}", flags::defs::help());
             return Ok(0);

@@ -11,15 +11,16 @@
 
 use crate::check;
 use crate::cleanup;
+use crate::flags::parse::Deadlock;
 use crate::guardian::Guardian;
-use crate::stall;
+use crate::stall::{Occasion, Report};
+use crate::standstill::Standstill;
 use crate::start::Job;
 use crate::verdict::{self, Verdict};
 use shm::liveness::{self, Failure, How};
 use shm::os::io::{self, Poll};
 use shm::os::process::{self, Exit, Trouble};
 use shm::page::Seat;
-use shm::stall::{Stall, Watch};
 use shm::sync::Ordering;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -34,8 +35,8 @@ const INTERRUPT: Duration = Duration::from_secs(5);
 /// Two signals within this time are one: `timeout` signals the process and then its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(200);
 /// How often to look at the shared memory: for a failure that no process's end tells (a rank that left with
-/// exit code 0, or one behind a shell that goes on), and whether any rank can go on, where that is asked for: a
-/// rank that sleeps is awake for a moment every 250 ms, and all of them must be seen asleep at once.
+/// exit code 0, or one behind a shell that goes on), and whether any rank can go on: a rank that sleeps is
+/// awake for a moment every 250 ms, and all of them must be seen asleep at once.
 const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// A job that is being ended.
@@ -59,9 +60,7 @@ pub(crate) struct Supervisor {
     interrupted: Option<(i32, Instant)>,
     /// The user insists: no more patience with anything.
     insisted: bool,
-    watch: Watch,
-    /// What was suspected last.
-    suspected: Option<Stall>,
+    standstill: Standstill,
 }
 
 impl Supervisor {
@@ -74,8 +73,7 @@ impl Supervisor {
             stop: None,
             interrupted: None,
             insisted: false,
-            watch: Watch::default(),
-            suspected: None,
+            standstill: Standstill::default(),
         }
     }
 
@@ -329,23 +327,24 @@ impl Supervisor {
         {
             self.failed(failure, true);
         }
-        if self.job.plan.sync_sends && self.verdict.is_none() {
+        if self.job.plan.deadlock != Deadlock::Off && self.verdict.is_none() {
             self.look_for_progress();
         }
     }
 
-    /// Ends the job if none of its ranks can ever go on.
+    /// Says so when no rank can ever go on, and ends the job.
     fn look_for_progress(&mut self) {
-        let (ranks, segment) = (&self.job.ranks, &self.job.segment);
-        let gone = |rank: u32| ranks.get(rank as usize).is_none_or(|rank| rank.exit.is_some());
-        let Some(stall) = self.watch.look(segment, gone) else { return };
-        let stuck = |rank: &u32| stall.ranks.iter().any(|stuck| stuck.rank == *rank);
-        let ended: Vec<u32> = (0..segment.ranks()).filter(|rank| !stuck(rank)).collect();
-        if stall.certain() {
-            self.conclude(Verdict::Stuck(stall::report(&stall, &ended)), true);
-        } else if self.suspected.as_ref() != Some(&stall) {
-            self.job.output.say(&stall::report(&stall, &ended));
-            self.suspected = Some(stall);
+        let sync_sends = self.job.plan.sync_sends;
+        let Some(stall) = self.standstill.look(&self.job.segment, &self.job.ranks, sync_sends) else { return };
+        let report = Report::on(&stall, &self.job.segment);
+        let stops = stall.certain() && self.job.plan.deadlock == Deadlock::Stop;
+        let occasion = if sync_sends { Occasion::SyncSends } else { Occasion::Deadlock { goes_on: !stops } };
+        let text = report.text(occasion);
+        if stops {
+            let more = if sync_sends { "" } else { " (--deadlock=report lets them wait)" };
+            self.conclude(Verdict::Stuck(text, more), true);
+        } else {
+            self.job.output.say(&text);
         }
     }
 

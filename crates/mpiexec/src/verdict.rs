@@ -15,8 +15,8 @@ pub(crate) enum Verdict {
     Interrupted(i32),
     /// `--timeout`.
     TimedOut(f64),
-    /// No rank could go on: the report.
-    Stuck(String),
+    /// No rank could go on: the report, and what is to be said behind its last words.
+    Stuck(String, &'static str),
     /// Nobody reads our output: silence, as with any program in a pipeline.
     ReaderGone,
     /// Our output can not be written.
@@ -58,7 +58,7 @@ impl Verdict {
             Self::Interrupted(signal) => 128 + signal,
             Self::TimedOut(_) => 124,
             Self::ReaderGone => 128 + libc::SIGPIPE,
-            Self::Stuck(_) | Self::CannotWrite(_) => 1,
+            Self::Stuck(..) | Self::CannotWrite(_) => 1,
             Self::CannotStart { status, .. } => *status,
         }
     }
@@ -89,8 +89,9 @@ impl Verdict {
             Self::TimedOut(seconds) => {
                 format!("--timeout: not finished after {seconds} s; the ranks were ended")
             }
-            Self::Stuck(report) => {
-                format!("{report}\n  {}", if size == 1 { "the rank was ended" } else { "all ranks were ended" })
+            Self::Stuck(report, more) => {
+                let ended = if size == 1 { "the rank was ended" } else { "all ranks were ended" };
+                format!("{report}\n  {ended}{more}")
             }
             Self::ReaderGone => return None,
             Self::CannotWrite(why) => {

@@ -48,6 +48,23 @@ unsafe extern "C" fn OXMPI_Set_site_hooks(hooks: *const SiteHooks) -> c_int {
     }
 }
 
+/// Makes a file into which the language layer is to write where its threads are, whenever the process gets `signal`
+/// from now on; its descriptor, which stays open. -1 = nobody will ask.
+///
+/// # Safety
+/// `signal` is valid for writes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn OXMPI_Open_stacks(signal: *mut c_int) -> c_int {
+    guard::value(-1, || match engine::stacks::open() {
+        Some((file, number)) => {
+            // SAFETY: the caller vouches for the address.
+            unsafe { signal.write(number) };
+            file
+        }
+        None => -1,
+    })
+}
+
 /// Says that the process is about to end because of an uncaught exception of its language: the
 /// launcher's report says so instead of "exit code 1".
 #[unsafe(no_mangle)]
@@ -61,7 +78,7 @@ extern "C" fn OXMPI_News() -> Count {
     guard::value(0, || engine::news::now().cast_signed())
 }
 
-/// Waits until the number of `OXMPI_News` is another one than `seen`, at most for two seconds. For reports: for the
+/// Waits until the number of `OXMPI_News` is another one than `seen`, at most for some seconds. For reports: for the
 /// sake of `request`, or if that is MPI_REQUEST_NULL, of a message from `source` with `tag` on `comm`; if the
 /// source is MPI_PROC_NULL, of one of several things.
 #[unsafe(no_mangle)]

@@ -50,10 +50,29 @@ pub enum Call {
 /// `MPI_ANY_TAG`, as status pages hold it; the engine's build compares.
 pub const ANY_TAG: i32 = -2;
 
+/// Added to the number of a collective's call where a persistent request is meant.
+const PERSISTENT: u32 = 0x80;
+
+/// How a status page names a collective of this call that a request is for.
+pub fn operation(call: u32, persistent: bool) -> u32 {
+    call | if persistent { PERSISTENT } else { 0 }
+}
+
+/// What the user called to make it: `Ibcast`, `Bcast_init`.
+pub fn name_of_operation(operation: u32) -> String {
+    let name = Call::name_of(operation & !PERSISTENT);
+    if operation & PERSISTENT == 0 { format!("I{}", name.to_lowercase()) } else { format!("{name}_init") }
+}
+
 impl Call {
     /// Whether the call with this number waits for requests that other calls have made.
     pub fn names_requests(number: u32) -> bool {
         [Self::Wait, Self::Waitall, Self::Waitany, Self::Waitsome].into_iter().any(|call| call as u32 == number)
+    }
+
+    /// Whether all ranks of the communicator must call the one with this number.
+    pub fn is_collective(number: u32) -> bool {
+        (Self::Barrier as u32..=Self::Exscan as u32).contains(&number)
     }
 
     /// The name of the call with this number on a status page.

@@ -33,6 +33,9 @@ pub const SYNC_SENDS: &str = "OXMPI_SYNC_SENDS";
 /// Not empty and not `0`: look for what is wrong with the program (`mpiexec --check`).
 pub const CHECK: &str = "OXMPI_CHECK";
 
+/// `stop`, `report` or `off`: what mpiexec does when no rank can go on (`mpiexec --deadlock`).
+pub const DEADLOCK: &str = "OXMPI_DEADLOCK";
+
 /// All of them.
 pub const ALL: &[Var] = &[
     Var { name: RANK, for_users: false, what: "rank of the process, also for shell scripts" },
@@ -47,6 +50,7 @@ pub const ALL: &[Var] = &[
         what: "seconds that the ranks of srun or another MPI's mpiexec wait for each other (60)",
     },
     Var { name: CHECK, for_users: true, what: "1: as with `--check`, also under another launcher" },
+    Var { name: DEADLOCK, for_users: true, what: "stop, report or off: as with `--deadlock`" },
     Var { name: SYNC_SENDS, for_users: true, what: "1: as with `--sync-sends`, also under another launcher" },
 ];
 

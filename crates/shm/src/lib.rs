@@ -4,6 +4,7 @@
 
 #![cfg_attr(loom, allow(dead_code, reason = "models use the algorithms alone"))]
 
+pub mod answer;
 #[cfg(not(loom))]
 pub mod arena;
 pub mod calls;
@@ -20,6 +21,7 @@ pub mod os;
 pub mod page;
 pub mod placement;
 pub mod purpose;
+pub mod ranges;
 #[cfg(not(loom))]
 pub mod report;
 pub mod ring;
@@ -31,6 +33,8 @@ pub mod segment;
 pub mod sleep;
 pub mod stall;
 pub mod sync;
+#[cfg(not(loom))]
+pub mod told;
 pub mod wait;
 pub mod waiting;
 

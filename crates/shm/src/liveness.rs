@@ -12,6 +12,7 @@
 //! A seat's owner lives while it holds its record lock. A free lock is no proof of death (`os::lock`),
 //! so /proc has the last word where it can be asked.
 
+use crate::os::process::Pid;
 use crate::os::{lock, proc};
 use crate::page::{RankPage, Seat};
 use crate::segment::Segment;
@@ -269,6 +270,15 @@ pub fn owner_lives(segment: &Segment, rank: u32) -> bool {
         return proc::stat(pid).is_some_and(|stat| stat.runs());
     }
     same_pid_space(page) && proc::stat(pid).is_some_and(|stat| stat.runs() && stat.born == born)
+}
+
+/// The process on the seat of `rank`, if it lives and can be looked at.
+pub fn owner(segment: &Segment, rank: u32) -> Option<Pid> {
+    let page = segment.rank_page(rank);
+    // SYNC seat-owner: as in `owner_lives`.
+    let pid = i32::try_from(page.identity.0.pid.load(Ordering::Acquire)).ok()?;
+    let lives = |stat: proc::Stat| stat.runs() && stat.born == page.identity.0.born();
+    (same_pid_space(page) && proc::stat(pid).is_some_and(lives)).then_some(pid)
 }
 
 fn same_pid_space(page: &RankPage) -> bool {

@@ -36,6 +36,9 @@ impl Seat {
     }
 }
 
+/// Beside the state of a seat: MPI may begin again in the process.
+const MAY_RETURN: u32 = 0x100;
+
 /// One 64-byte line, so that words of different writers do not share one.
 #[repr(C, align(64))]
 #[derive(Default)]
@@ -61,7 +64,24 @@ pub struct Identity {
     pub(crate) ended: AtomicU64,
     /// When that was noticed (milliseconds of the monotonic clock).
     pub(crate) ended_at: AtomicU64,
+    /// How much of an answer there is, and to which question (`answer`).
+    pub(crate) answer: AtomicU64,
+    /// Where the rank's answers are, in pages of the segment; 0 = it has not answered yet.
+    pub(crate) answer_at: AtomicU32,
+    /// 1 + the descriptor of the file to which the rank's language writes where its threads are, when the
+    /// process gets [`STACKS_SIGNAL`]; 0 = it does not.
+    pub stacks: AtomicU32,
 }
+
+impl Identity {
+    /// When the process on the seat began, in clock ticks since boot; 0 = it has not said so.
+    pub fn born(&self) -> u64 {
+        self.born.load(Ordering::Relaxed)
+    }
+}
+
+/// See [`Identity::stacks`]. Sent only to a process that catches it.
+pub const STACKS_SIGNAL: i32 = 58;
 
 /// The page of one rank.
 #[repr(C, align(64))]
@@ -82,23 +102,38 @@ pub struct RankPage {
     pub(crate) report: AtomicU64,
     /// 1 when the rank has come to MPI_Finalize, if it checks (`report`).
     pub(crate) at_end: AtomicU32,
-    _rest: AtomicU32,
+    /// Number of the last question (`answer`).
+    pub(crate) asked: AtomicU32,
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<RankPage>() == 512);
+const _: () = assert!(size_of::<RankPage>() == 512 && size_of::<Line<Identity>>() == 64);
 
 impl RankPage {
     /// The state of the seat.
     pub fn seat(&self) -> Seat {
         // SYNC seat: what the rank wrote before it changed its state is visible to us.
-        Seat::from_raw(self.identity.0.state.load(Ordering::Acquire))
+        Seat::from_raw(self.identity.0.state.load(Ordering::Acquire) & !MAY_RETURN)
     }
 
     /// Sets the state of the seat.
     pub fn set_seat(&self, seat: Seat) {
         // SYNC seat: what we wrote before is visible to whoever reads the new state.
         self.identity.0.state.store(seat as u32, Ordering::Release);
+    }
+
+    /// The rank's last session has ended, and another one may begin.
+    pub fn pause(&self) {
+        // SYNC seat: as in `set_seat`.
+        self.identity.0.state.store(Seat::Finalized as u32 | MAY_RETURN, Ordering::Release);
+    }
+
+    /// Whether nothing comes from the rank any more, whatever its process does. One that has not begun may
+    /// still begin.
+    pub fn is_over(&self) -> bool {
+        // SYNC seat: as in `seat`.
+        let raw = self.identity.0.state.load(Ordering::Acquire);
+        raw & MAY_RETURN == 0 && matches!(Seat::from_raw(raw), Seat::Finalized | Seat::Aborted | Seat::Dead)
     }
 
     /// Wakes the rank if it sleeps, after something was given to it. Costs a light fence and the load

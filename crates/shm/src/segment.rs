@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 /// "oxmpi" and the version of this layout: a segment of another version is refused.
-const MAGIC: u64 = 0x6f78_6d70_6900_0002;
+const MAGIC: u64 = 0x6f78_6d70_6900_0003;
 
 /// More ranks than this on one machine are refused: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
@@ -122,6 +122,15 @@ impl Segment {
     /// Maps the segment of a job that another process made. `key` is what the job's environment
     /// says; a segment with another one, of another user or version is refused.
     pub fn attach(fd: OwnedFd, key: u64) -> Result<Self> {
+        let segment = Self::look_into(fd)?;
+        if segment.key() != key {
+            return Err(Error::new("the job's key is another one: the environment is of a different job"));
+        }
+        Ok(segment)
+    }
+
+    /// Maps the segment of a job of this user, whichever it is.
+    pub fn look_into(fd: OwnedFd) -> Result<Self> {
         let length = memfd::checked_len(fd.as_fd())?;
         if length < size_of::<Header>() {
             return Err(Error::new(format!("the job's shared memory has only {length} bytes")));
@@ -148,9 +157,6 @@ impl Segment {
         let owner = header.uid.load(Ordering::Relaxed);
         if owner != me {
             return Err(Error::new(format!("the job belongs to user {owner}, this process to user {me}")));
-        }
-        if header.key.load(Ordering::Relaxed) != key {
-            return Err(Error::new("the job's key is another one: the environment is of a different job"));
         }
         let ranks = header.ranks.load(Ordering::Relaxed);
         if ranks == 0 || ranks > MAX_RANKS || layout(ranks).length != length {

@@ -14,12 +14,13 @@
 //! receiver's word to 0, and the first pass saw all that came before the giver's number. So the second
 //! pass saw that 0, or a 1 of a later sleep, before which the receiver took its number back.
 //!
-//! That is certain if the threads that sleep are all that may call MPI; else it is a suspicion.
+//! That is certain if the threads that sleep are all that may call MPI; else it is a suspicion. Threads that the
+//! rank's language does not know of (of OpenMP, BLAS) are for mpiexec to look at.
 //! Loom: `models::stall`.
 
-use crate::page::{RankPage, Seat};
+use crate::page::RankPage;
 use crate::segment::Segment;
-use crate::waiting::{Story, UNKNOWN_THREADS, What};
+use crate::waiting::{MORE_THREADS, Story, UNKNOWN_THREADS, What};
 
 /// A rank that can not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +31,12 @@ pub struct Stuck {
     pub what: What,
     /// The same in words.
     pub story: Story,
-    /// Threads of the process that do not wait and may call MPI; `None` = nobody knows.
+    /// Threads that its language knows of, and that do not wait; `None` = nobody knows.
     pub others: Option<u32>,
+    /// Whether the process has more threads than that.
+    pub more: bool,
+    /// Threads that wait.
+    pub asleep: u32,
 }
 
 /// No rank can go on.
@@ -42,16 +47,26 @@ pub struct Stall {
 }
 
 impl Stall {
+    /// Whether the same ranks wait for the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let waits = |stall: &Self| stall.ranks.iter().map(|stuck| (stuck.rank, stuck.what)).collect::<Vec<_>>();
+        waits(self) == waits(other)
+    }
+
     /// Whether only the threads that wait may call MPI.
     pub fn certain(&self) -> bool {
-        self.ranks.iter().all(|stuck| stuck.others == Some(0))
+        self.ranks.iter().all(|stuck| stuck.others == Some(0) && !stuck.more)
     }
 }
+
+/// Ranks and numbers that stay the same while they do.
+pub type Paces = Vec<(u32, (u32, u64))>;
 
 /// How far a rank has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     rank: u32,
+    /// Waits, progress.
     pace: (u32, u64),
     rounds: u32,
 }
@@ -68,12 +83,21 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// What is the same at two looks if all ranks were in the same waits all the time between.
+    pub fn paces(&self) -> Paces {
+        self.since.iter().map(|mark| (mark.rank, mark.pace)).collect()
+    }
+
     /// One look; `ended` says whether the process of a rank is gone. To be called a few times a second.
     pub fn look(&mut self, segment: &Segment, ended: impl Fn(u32) -> bool) -> Option<Stall> {
         let pages: Vec<(u32, &RankPage)> = (0..segment.ranks())
             .map(|rank| (rank, segment.rank_page(rank)))
-            .filter(|(rank, page)| !(ended(*rank) || is_over(page)))
+            .filter(|(rank, page)| !(ended(*rank) || page.is_over()))
             .collect();
+        // Of a job at work one page says enough. It comes to its next waits with other numbers.
+        if !pages.iter().all(|(_, page)| page.settled().is_some()) {
+            return None;
+        }
         let now: Vec<Mark> =
             pages.iter().map(|&(rank, page)| Mark { rank, pace: page.pace(), rounds: page.rounds() }).collect();
         let same = |(old, new): (&Mark, &Mark)| (old.rank, old.pace) == (new.rank, new.pace);
@@ -91,20 +115,16 @@ impl Watch {
     }
 }
 
-/// Whether nothing comes from the rank any more. One that has not begun may still begin.
-fn is_over(page: &RankPage) -> bool {
-    matches!(page.seat(), Seat::Finalized | Seat::Aborted | Seat::Dead)
-}
-
 fn stuck(rank: u32, page: &RankPage) -> Option<Stuck> {
     let (what, story) = (page.what()?, page.story()?);
-    let others = match page.threads() {
+    let (threads, asleep) = page.threads();
+    let (others, more) = match threads {
         // Not asked yet.
-        (0, _) => return None,
-        (UNKNOWN_THREADS, _) => None,
-        (threads, asleep) => Some(threads.saturating_sub(asleep)),
+        0 => return None,
+        UNKNOWN_THREADS => (None, false),
+        _ => (Some((threads & !MORE_THREADS).saturating_sub(asleep)), threads & MORE_THREADS != 0),
     };
-    Some(Stuck { rank, what, story, others })
+    Some(Stuck { rank, what, story, others, more, asleep })
 }
 
 /// The first pass: everybody's number.
@@ -121,6 +141,7 @@ pub(crate) fn still_settled<'a>(pages: impl Iterator<Item = &'a RankPage>, first
 mod tests {
     use super::*;
     use crate::lock::Lock;
+    use crate::page::Seat;
     use crate::sleep::{Nap, Sleepers, Wait, nap};
     use crate::waiting::About;
     use std::time::Duration;
@@ -146,7 +167,16 @@ mod tests {
                 page.wake();
             });
             let end = nap(lock.lock(), page, Duration::from_secs(10), wait, |_| {
-                let what = What { call: 1, about: About::HeldSend, peer: 0, tag: 0, context: 0, bytes: 8, progress: 0 };
+                let what = What {
+                    call: 1,
+                    operation: 0,
+                    about: About::HeldSend,
+                    peer: 0,
+                    tag: 0,
+                    context: 0,
+                    bytes: 8,
+                    progress: 0,
+                };
                 page.say_what(what, Some(&Story::default()));
                 None::<()>
             });
@@ -209,14 +239,14 @@ mod tests {
         let lock = Lock::new(Own(Sleepers::default()));
         let (mut watch, mut wait) = (Watch::default(), Wait::default());
         let mut seen = Vec::new();
-        for threads in [0, 1, 0, 2, UNKNOWN_THREADS, 1] {
+        for threads in [0, 1, 0, 2, UNKNOWN_THREADS, 1 | MORE_THREADS, 1] {
             asleep(&segment, 0, &mut wait, &lock, || {
                 page.say_threads(threads);
                 seen.push(watch.look(&segment, |_| false).map(|stall| (stall.ranks[0].others, stall.certain())));
             });
         }
-        let (one, unknown, none) = ((Some(1), false), (None, false), (Some(0), true));
-        assert_eq!(seen, [None, None, None, Some(one), Some(unknown), Some(none)]);
+        let (one, unknown, more, none) = ((Some(1), false), (None, false), (Some(0), false), (Some(0), true));
+        assert_eq!(seen, [None, None, None, Some(one), Some(unknown), Some(more), Some(none)]);
         lock.lock().as_mut().over(page, &wait);
         let mut next = Wait::default();
         asleep(&segment, 0, &mut next, &lock, || assert_eq!(watch.look(&segment, |_| false), None, "another wait"));

@@ -9,7 +9,8 @@ use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 #[repr(C)]
 #[derive(Default)]
 pub struct Waiting {
-    /// Number of the call (see [`crate::calls`]), and what it is about (see [`What`]); 0 = not waiting.
+    /// Number of the call (see [`crate::calls`]), what it is about and for which operation (see [`What`]);
+    /// 0 = not waiting.
     pub(crate) call: AtomicU32,
     /// World rank that it waits for, -1 = any, -2 = all of the communicator.
     peer: AtomicI32,
@@ -17,8 +18,8 @@ pub struct Waiting {
     tag: AtomicI32,
     /// Context of the communicator.
     context: AtomicU32,
-    /// How often this rank went to sleep.
-    sleeps: AtomicU64,
+    /// When the wait that came to sleep last did so (milliseconds of the monotonic clock).
+    since: AtomicU64,
     /// Counts everything that was sent or received: two equal readings = no progress.
     progress: AtomicU64,
     /// The processor that the rank ran on when it last gave it away, plus 1; 0 = not known. Peers
@@ -31,8 +32,8 @@ pub struct Waiting {
     waits: AtomicU32,
     /// Counts the times that all waits have woken by themselves, looked in vain, and slept again.
     rounds: AtomicU32,
-    /// Threads of the process that may call MPI, those that sleep among them; 0 = not asked since the
-    /// latest wait began, [`UNKNOWN_THREADS`] = nobody knows.
+    /// Threads of the process that its language knows of, those that sleep among them, perhaps with
+    /// [`MORE_THREADS`]; 0 = not asked since the latest wait began, [`UNKNOWN_THREADS`] = nobody knows.
     threads: AtomicU32,
     /// Threads that sleep.
     asleep: AtomicU32,
@@ -43,8 +44,10 @@ pub struct Waiting {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Waiting>() == 64);
 
-/// See [`Waiting`]: threads that nobody can count.
+/// See [`Waiting`]: something that nobody can count may call MPI.
 pub const UNKNOWN_THREADS: u32 = u32::MAX;
+/// See [`Waiting`]: the process has more threads than that, those of a library in C perhaps.
+pub const MORE_THREADS: u32 = 1 << 31;
 
 /// The operation that a wait is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,7 +66,7 @@ pub enum About {
 }
 
 impl About {
-    fn from_raw(raw: u32) -> Self {
+    pub(crate) fn from_raw(raw: u32) -> Self {
         match raw {
             1 => Self::Send,
             2 => Self::HeldSend,
@@ -78,6 +81,8 @@ impl About {
 pub struct What {
     /// Number of the call, below 256.
     pub call: u32,
+    /// If that waits for a collective which another call has started: which one ([`crate::calls::operation`]).
+    pub operation: u32,
     /// The operation that it waits for.
     pub about: About,
     /// World rank that it waits for, -1 = any, -2 = all of the communicator.
@@ -117,13 +122,13 @@ impl RankPage {
         waiting.context.store(what.context, Ordering::Relaxed);
         waiting.bytes.store(what.bytes, Ordering::Relaxed);
         waiting.progress.store(what.progress, Ordering::Relaxed);
-        waiting.sleeps.store(waiting.sleeps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         match story {
             Some(story) => self.tell(story),
             None => self.story[0].store(0, Ordering::Relaxed),
         }
         // SYNC waiting: the fields above are there for who sees the call.
-        waiting.call.store(what.call & 0xff | (what.about as u32) << 8, Ordering::Release);
+        let call = what.call & 0xff | (what.about as u32) << 8 | (what.operation & 0xff) << 16;
+        waiting.call.store(call, Ordering::Release);
     }
 
     /// What the rank waits for, if it sleeps: for reports, since it may change while it is read.
@@ -133,7 +138,8 @@ impl RankPage {
         let call = waiting.call.load(Ordering::Acquire);
         (call != 0).then(|| What {
             call: call & 0xff,
-            about: About::from_raw(call >> 8),
+            about: About::from_raw(call >> 8 & 0xff),
+            operation: call >> 16,
             peer: waiting.peer.load(Ordering::Relaxed),
             tag: waiting.tag.load(Ordering::Relaxed),
             context: waiting.context.load(Ordering::Relaxed),
@@ -172,7 +178,14 @@ impl RankPage {
     pub(crate) fn new_wait(&self) {
         let waiting = &self.waiting.0;
         waiting.threads.store(0, Ordering::Relaxed);
+        #[cfg(not(loom))]
+        waiting.since.store(crate::liveness::now(), Ordering::Relaxed);
         self.wait_over();
+    }
+
+    /// When the wait that came to sleep last did so: see [`crate::liveness::now`].
+    pub fn waits_since(&self) -> u64 {
+        self.waiting.0.since.load(Ordering::Relaxed)
     }
 
     /// A wait is over that had slept.
@@ -222,7 +235,7 @@ impl RankPage {
         self.waiting.0.rounds.load(Ordering::Relaxed)
     }
 
-    /// Says how many threads of the process may call MPI.
+    /// Says how many threads of the process may call MPI; 0 = that is to be asked again.
     pub fn say_threads(&self, threads: u32) {
         self.waiting.0.threads.store(threads, Ordering::Relaxed);
     }
@@ -255,8 +268,16 @@ fn tail(text: &str, room: usize) -> String {
 mod tests {
     use super::*;
 
-    const WHAT: What =
-        What { call: 3, about: About::HeldSend, peer: -1, tag: 7, context: 4, bytes: 80_000, progress: 99 };
+    const WHAT: What = What {
+        call: 3,
+        operation: 129,
+        about: About::HeldSend,
+        peer: -1,
+        tag: 7,
+        context: 4,
+        bytes: 80_000,
+        progress: 99,
+    };
 
     #[test]
     fn a_page_says_what_its_rank_waits_for_until_it_wakes() {

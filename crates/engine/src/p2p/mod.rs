@@ -3,6 +3,7 @@
 
 pub mod buffer;
 pub mod matching;
+mod near;
 pub mod partitioned;
 pub mod probe;
 mod queue;

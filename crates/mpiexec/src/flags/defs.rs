@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Stdin,
     Timeout,
     Check,
+    Deadlock,
     SyncSends,
     ConfigFile,
     Quiet,
@@ -74,6 +75,12 @@ pub(crate) const FLAGS: &[Flag] = &[
         &["check"],
         &[],
         "look for what is wrong: types that differ, buffers in use, what is never freed",
+    ),
+    flag(
+        Kind::Deadlock,
+        &["deadlock"],
+        &["WHAT"],
+        "when no rank can go on: stop (say so and end the job, the default), report or off",
     ),
     flag(
         Kind::SyncSends,
@@ -165,7 +172,9 @@ pub(crate) fn help() -> String {
         "Usage: mpiexec [flags] program [arguments] [: [flags] program [arguments] ...]\n\n\
          Starts a program several times on this machine; together they are one MPI job.\n\n    \
          mpiexec -n 4 python script.py\n    \
-         mpiexec -n 1 python server.py : -n 3 python worker.py\n\nFlags:\n",
+         mpiexec -n 1 python server.py : -n 3 python worker.py\n\n  \
+         mpiexec ps             the jobs of this user on this machine, and what each rank does\n  \
+         mpiexec stack [PID]    the same of one job, and where its Python threads are\n\nFlags:\n",
     );
     for flag in FLAGS.iter().filter(|flag| flag.kind != Kind::Ignored) {
         let usage = usage_of(flag);

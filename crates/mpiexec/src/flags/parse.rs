@@ -20,6 +20,29 @@ pub(crate) enum StdinTo {
     Nobody,
 }
 
+/// What to do when no rank of the job can go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadlock {
+    /// Say so and end the job.
+    Stop,
+    /// Say so.
+    Report,
+    /// Nothing.
+    Off,
+}
+
+impl Deadlock {
+    /// What a word means.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "stop" => Self::Stop,
+            "report" => Self::Report,
+            "off" => Self::Off,
+            _ => return None,
+        })
+    }
+}
+
 /// One part of the job: a program and how often it runs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Part {
@@ -42,6 +65,7 @@ pub(crate) struct Args {
     pub(crate) stdin: StdinTo,
     pub(crate) timeout: Option<f64>,
     pub(crate) check: bool,
+    pub(crate) deadlock: Option<Deadlock>,
     pub(crate) sync_sends: bool,
     pub(crate) hosts: Vec<String>,
     pub(crate) host_files: Vec<OsString>,
@@ -72,6 +96,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Wish> {
             stdin: StdinTo::Rank(0),
             timeout: None,
             check: false,
+            deadlock: None,
             sync_sends: false,
             hosts: Vec::new(),
             host_files: Vec::new(),
@@ -198,6 +223,11 @@ impl Parser {
                 self.args.timeout = Some(seconds.ok_or_else(|| values.bad(&text, "a number of seconds above 0"))?);
             }
             Kind::Check => self.args.check = true,
+            Kind::Deadlock => {
+                let text = values.text()?;
+                let what = Deadlock::named(&text).ok_or_else(|| values.bad(&text, "stop, report or off"))?;
+                self.args.deadlock = Some(what);
+            }
             Kind::SyncSends => self.args.sync_sends = true,
             Kind::ConfigFile => {
                 let file = values.word()?;

@@ -1,7 +1,7 @@
 //! From what the user said to what is run: one command per rank with its complete environment. Reads
 //! the environment and the file system, changes nothing.
 
-use super::parse::{Args, Part, Pass, StdinTo};
+use super::parse::{Args, Deadlock, Part, Pass, StdinTo};
 use shm::os::process::Program;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -39,8 +39,10 @@ pub(crate) struct Plan {
     pub(crate) label: bool,
     pub(crate) stdin: StdinTo,
     pub(crate) timeout: Option<Duration>,
-    /// Standard sends wait for their receives, so somebody has to see when nobody can go on.
+    /// Standard sends wait for their receives.
     pub(crate) sync_sends: bool,
+    /// When nobody can go on.
+    pub(crate) deadlock: Deadlock,
     /// Notes for the user, one line each.
     pub(crate) notes: Vec<String>,
 }
@@ -84,7 +86,20 @@ pub(crate) fn plan(args: &Args, own: &[(OsString, OsString)], outer: &[String]) 
     }
     let sync_sends = groups.iter().any(|group| is_on(group, shm::env::SYNC_SENDS));
     let timeout = args.timeout.map(Duration::from_secs_f64);
-    Ok(Plan { groups, label: args.label, stdin: args.stdin, timeout, sync_sends, notes })
+    let deadlock = deadlock(args, own)?;
+    Ok(Plan { groups, label: args.label, stdin: args.stdin, timeout, sync_sends, deadlock, notes })
+}
+
+/// What the flag says, or the variable.
+fn deadlock(args: &Args, own: &[(OsString, OsString)]) -> Result<Deadlock, Refusal> {
+    let variable = own.iter().find(|(name, value)| name == shm::env::DEADLOCK && !value.is_empty());
+    match (args.deadlock, variable.map(|(_, value)| value.to_string_lossy())) {
+        (Some(said), _) => Ok(said),
+        (None, None) => Ok(Deadlock::Stop),
+        (None, Some(value)) => Deadlock::named(&value).ok_or_else(|| {
+            Refusal::usage(format!("{}={value}: this should be stop, report or off", shm::env::DEADLOCK))
+        }),
+    }
 }
 
 /// Whether the ranks of a group have this variable, and it switches something on.

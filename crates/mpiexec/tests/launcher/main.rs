@@ -10,6 +10,7 @@ mod environment;
 mod foreign;
 mod input;
 mod join;
+mod look;
 mod output;
 mod real_launchers;
 mod stall;

@@ -13,6 +13,7 @@
 //! Not tried: two address spaces, death between two steps, time-outs (a sleep in a model lasts until
 //! it is woken), the arena and its lock, job wire-up, what the engine does with a message.
 
+mod answer;
 mod coll;
 mod lock;
 mod ring;

@@ -31,6 +31,22 @@ pub fn create(len: usize) -> Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Makes a file without a name to which text is appended, for others to read through /proc.
+pub fn create_log() -> Result<OwnedFd> {
+    // SAFETY: the name is a NUL-terminated literal; the call returns a new descriptor or -1.
+    let raw = unsafe { libc::memfd_create(c"mpi-stacks".as_ptr(), libc::MFD_CLOEXEC) };
+    if raw < 0 {
+        return Err(Error::last_os("making a file in memory (memfd_create)"));
+    }
+    // SAFETY: `raw` is a descriptor that memfd_create just gave to us alone.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    // SAFETY: a plain call on a descriptor that we own.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_APPEND) } != 0 {
+        return Err(Error::last_os("opening a file in memory for appending"));
+    }
+    Ok(fd)
+}
+
 /// The length of the file, after a check that it is a memfd which can not shrink: only then no
 /// access inside the mapping can raise SIGBUS.
 pub fn checked_len(fd: BorrowedFd<'_>) -> Result<usize> {

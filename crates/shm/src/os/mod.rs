@@ -14,4 +14,5 @@ pub mod proc;
 pub mod process;
 pub mod signals;
 pub mod socket;
+pub mod threads;
 pub mod tty;

@@ -4,7 +4,8 @@
 
 use super::process::{Pid, own_pid, signal};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What /proc says of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +20,14 @@ pub struct Stat {
     pub session: Pid,
     /// Its threads.
     pub threads: u32,
+    /// Processor time that it has used, in milliseconds.
+    pub used: u64,
     /// When it began, in clock ticks since boot.
     pub born: u64,
 }
+
+/// Clock ticks in a second, for user space on all Linux systems.
+pub const TICKS: u64 = 100;
 
 impl Stat {
     /// Whether the process still runs (and is not only waiting to be reaped).
@@ -41,12 +47,14 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let text = std::str::from_utf8(&bytes[after..]).ok()?;
     let fields: Vec<&str> = text.split_whitespace().collect();
     let pid = |index: usize| fields.get(index).and_then(|f| f.parse::<Pid>().ok());
+    let ticks = |index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok());
     Some(Stat {
         state: *fields.first()?.as_bytes().first()?,
         parent: pid(1)?,
         group: pid(2)?,
         session: pid(3)?,
         threads: fields.get(17)?.parse().ok()?,
+        used: (ticks(11)? + ticks(12)?) * (1000 / TICKS),
         born: fields.get(19)?.parse().ok()?,
     })
 }
@@ -55,6 +63,37 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 pub fn name(pid: Pid) -> Option<String> {
     let bytes = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
+/// Whether `pid` has a handler for `signal`.
+pub fn catches(pid: Pid, signal: i32) -> bool {
+    caught(pid).unwrap_or(0) & bit(signal) != 0
+}
+
+/// The signals that `pid` has handlers for, one [`bit`] each.
+pub fn caught(pid: Pid) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+/// The bit of a signal.
+pub fn bit(signal: i32) -> u64 {
+    u32::try_from(signal - 1).ok().and_then(|place| 1u64.checked_shl(place)).unwrap_or(0)
+}
+
+/// The command line of `pid`.
+pub fn command_line(pid: Pid) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
+/// How long a process that began at `born` has been there.
+pub fn age(born: u64) -> Option<Duration> {
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64((uptime - born as f64 / TICKS as f64).max(0.0)).ok()
 }
 
 /// The environment with which `pid` was started, if we may read it.
@@ -79,10 +118,15 @@ pub fn is_own_job_memory(number: i32) -> bool {
 
 /// Whether `pid` has the memory file of a job open.
 pub fn has_job_memory(pid: Pid) -> bool {
+    !job_memories(pid).is_empty()
+}
+
+/// The memory files of jobs that `pid` has open, if we may know.
+pub fn job_memories(pid: Pid) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
+        return Vec::new();
     };
-    entries.flatten().any(|entry| is_job_memory(&entry.path()))
+    entries.flatten().map(|entry| entry.path()).filter(|path| is_job_memory(path)).collect()
 }
 
 fn is_job_memory(link: &Path) -> bool {
@@ -115,7 +159,7 @@ pub fn kill_all_with(key: &str) -> usize {
             break;
         }
         killed += round;
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     }
     killed
 }
@@ -153,13 +197,24 @@ mod tests {
 
     #[test]
     fn a_process_name_with_brackets_does_not_confuse() {
-        let line = b"42 (a) b (c)) S 7 8 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
+        let line = b"42 (a) b (c)) S 7 8 9 0 -1 0 0 0 0 0 3 4 0 0 20 0 1 0 12345 0 0";
         let stat = parse_stat(line).expect("parsed");
-        assert_eq!(stat, Stat { state: b'S', parent: 7, group: 8, session: 9, threads: 1, born: 12345 });
+        assert_eq!(stat, Stat { state: b'S', parent: 7, group: 8, session: 9, threads: 1, used: 70, born: 12345 });
     }
 
     #[test]
     fn this_process_runs() {
         assert!(stat(own_pid()).expect("own stat").runs());
+    }
+
+    #[test]
+    fn handlers_are_seen() {
+        let (used, free) = (libc::SIGRTMAX() - 1, libc::SIGRTMAX() - 2);
+        extern "C" fn nothing(_: i32) {}
+        // SAFETY: a handler that does nothing, for a signal that nobody sends here.
+        unsafe { libc::signal(used, nothing as extern "C" fn(i32) as libc::sighandler_t) };
+        assert!(catches(own_pid(), used) && !catches(own_pid(), free));
+        assert!(!super::super::signals::ignore_unless_used(used));
+        assert!(super::super::signals::ignore_unless_used(free) && !catches(own_pid(), free));
     }
 }

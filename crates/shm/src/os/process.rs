@@ -213,6 +213,12 @@ pub fn signal(pid: Pid, signal: i32) -> bool {
     pid > 1 && unsafe { libc::kill(pid, signal) } == 0
 }
 
+/// Sends `signal` to the main thread of `pid`.
+pub fn signal_main_thread(pid: Pid, signal: i32) -> bool {
+    // SAFETY: a plain call.
+    pid > 1 && unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, signal) } == 0
+}
+
 /// Stops this process, as the terminal's Ctrl-Z would.
 pub fn stop_self() {
     // SAFETY: a plain call.

@@ -101,6 +101,22 @@ fn ignored(signal: i32) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
+/// Ignores `signal` if nothing else is to happen then: for one that must not end the process before and after it is
+/// caught. False: somebody uses it.
+pub fn ignore_unless_used(signal: i32) -> bool {
+    // SAFETY: all-zero is a valid value of this plain C struct.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a live struct of the right type; nothing is changed.
+    if unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) } != 0 {
+        return false;
+    }
+    if action.sa_sigaction == libc::SIG_DFL {
+        // SAFETY: no handler is replaced.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
+}
+
 /// Whether an alarm of the process is set (`signal.alarm` of Python, alarm(2), setitimer(2)): a signal that
 /// comes by itself.
 pub fn alarm_is_set() -> bool {

@@ -35,7 +35,9 @@ use crate::{Engine, Error, Result, with};
 use bytes::Bytes;
 use mpi_abi::Comm;
 use mpi_abi::consts::MPI_ERR_REQUEST;
+use shm::calls;
 use shm::sync::{AtomicU32, Ordering};
+use shm::told::Turn;
 use std::ffi::c_int;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -63,6 +65,11 @@ impl Made {
         let number = self.0[which].fetch_add(1, Ordering::Relaxed) % TAGGED[which];
         let before = if which == 0 { 0 } else { TAGGED[0] };
         FIRST_TAG + (before + number).cast_signed() * LANES
+    }
+
+    /// How many, as [`Turn`] counts them.
+    pub(crate) fn counts(&self) -> [u32; 2] {
+        [0, 1].map(|which: usize| self.0[which].load(Ordering::Relaxed) % TAGGED[which])
     }
 }
 
@@ -141,6 +148,28 @@ impl Schedule {
             Form::Nonblocking => format!("I{}", name.to_lowercase()),
             Form::Persistent => format!("{name}_init"),
         }
+    }
+
+    /// What a status page says of it, if another call than the waiting one has started it.
+    pub(crate) fn operation(&self) -> u32 {
+        match self.form {
+            Form::Blocking => 0,
+            form => calls::operation(self.call as u32, form == Form::Persistent),
+        }
+    }
+
+    /// Which one it is, and for whom it waits, for reports.
+    pub(crate) fn turn(&self) -> Turn {
+        let number = ((self.tag - FIRST_TAG) / LANES).cast_unsigned();
+        let (kind, number) = if number < TAGGED[0] { (0, number) } else { (1, number - TAGGED[0]) };
+        let peer = |part: &Part| match self.steps.get(part.step) {
+            Some(Step::Recv { from: peer, .. } | Step::Send { to: peer, .. }) => Some(*peer),
+            _ => None,
+        };
+        let mut awaited: Vec<u32> = self.parts.iter().filter_map(peer).collect();
+        awaited.sort_unstable();
+        awaited.dedup();
+        Turn { kind, number, awaited }
     }
 
     /// The context of its communicator.

@@ -1,7 +1,7 @@
 //! Sets of ranks in few letters, for reports that fold what many ranks have in common.
 
 /// `0-3,5` for ranks in increasing order.
-pub(crate) fn ranges(ranks: &[u32]) -> String {
+pub fn ranges(ranks: &[u32]) -> String {
     let mut text = String::new();
     let mut rest = ranks;
     while let Some(&first) = rest.first() {
@@ -21,9 +21,19 @@ pub(crate) fn ranges(ranks: &[u32]) -> String {
     text
 }
 
+/// The ranks of such a text; what is no range is left out.
+pub fn parse(text: &str) -> Vec<u32> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        // Nobody has more ranks than a job may have.
+        Some((first.parse::<u32>().ok()?..=last.parse().ok()?).take(4096))
+    };
+    text.split(',').filter_map(range).flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ranges;
+    use super::{parse, ranges};
 
     #[test]
     fn runs_are_folded() {
@@ -31,6 +41,7 @@ mod tests {
             [(&[][..], ""), (&[4], "4"), (&[0, 1], "0,1"), (&[0, 1, 2, 3], "0-3"), (&[1, 3, 4, 5, 9, 10], "1,3-5,9,10")]
         {
             assert_eq!(ranges(ranks), text);
+            assert_eq!(parse(text), ranks);
         }
     }
 }
