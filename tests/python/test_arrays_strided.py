@@ -494,10 +494,58 @@ class Collectives(Strided):
         self.same(got[:, 1], sum(numbers((5, 3), rank)[:, 1] for rank in range(self.size)))
         operation.Free()
 
-    def test_reductions_that_go_on_after_the_call(self) -> None:
-        for call in (self.comm.Iallreduce, self.comm.Allreduce_init, self.comm.Iscan):
-            with self.assertRaisesRegex(TypeError, "strided array .* before the operation is over.*blocking form"):
-                call(strided(np.zeros((4, 3))[:, 1]), np.zeros(4))
+    def test_nonblocking_reductions(self) -> None:
+        """The result is in the view when the request is over, whatever ends it."""
+        total = sum(numbers((4, 5), rank) for rank in range(self.size))
+        up_to = sum(numbers((4, 5), rank) for rank in range(self.rank + 1))
+        for end in (MPI.Request.Wait, MPI.Request.wait, lambda request: MPI.Request.Waitall([request])):
+            mine, base = numbers((4, 5), self.rank), np.zeros((4, 10))
+            end(self.comm.Iallreduce(strided(mine), strided(base[:, ::2])))
+            self.same(base[:, ::2], total)
+            self.assertFalse(base[:, 1::2].any())
+            base[:, 1::2] = mine
+            end(self.comm.Iscan(MPI.IN_PLACE, strided(base[:, 1::2])))
+            self.same(base[:, 1::2], up_to)
+        column = np.zeros((4, 3))
+        request = self.comm.Ireduce(strided(mine[:, 2]), strided(column[:, 1]) if self.rank == 0 else None)
+        while not request.Test():
+            pass
+        self.same(column[:, 1], total[:, 2] if self.rank == 0 else np.zeros(4))
+
+    def test_persistent_reductions(self) -> None:
+        """What is in the view at the start counts; the result is there at the end, and nothing happens afterwards."""
+        mine, base = np.zeros((4, 5)), np.zeros((4, 10))
+        own = numbers((4, 5), self.rank)
+        total = sum(numbers((4, 5), rank) for rank in range(self.size))
+        request = self.comm.Allreduce_init(strided(mine), strided(base[:, ::2]))
+        inside = self.comm.Allreduce_init(MPI.IN_PLACE, strided(base[:, 1::2]), MPI.SUM)
+        both = [request, inside]
+        ends: list[Any] = [
+            lambda requests: [one.Wait() for one in requests],
+            lambda requests: [one.wait() for one in requests],
+            MPI.Request.Waitall,
+            MPI.Request.waitall,
+            lambda requests: [MPI.Request.Waitany(requests) for _ in requests],
+            lambda requests: [MPI.Request.waitany(requests) for _ in requests],
+        ]
+        for turn, end in enumerate(ends):
+            mine[...] = own + turn
+            base[...] = -1
+            base[:, 1::2] = own * turn
+            if turn % 2:
+                MPI.Prequest.Startall(both)
+            else:
+                for one in both:
+                    one.Start()
+            end(both)
+            self.same(base[:, ::2], total + turn * self.size)
+            self.same(base[:, 1::2], total * turn)
+        base[...] = 7
+        for one in both:
+            one.Wait()
+            one.Free()
+        del request, inside, both, one
+        self.assertTrue((base == 7).all())
 
     @later("nonblocking collectives")
     def test_nonblocking(self) -> None:

@@ -64,11 +64,11 @@ pub(crate) enum Keep {
     /// Memory of elements of a datatype that was made for them.
     Typed(Box<(Keep, Arc<made::Made>)>),
     /// A copy of a strided view.
-    Packed(#[expect(dead_code, reason = "held, not read")] Box<packed::Packed>),
+    Packed(Box<packed::Packed>),
     /// Memory of our own.
     Chunk(#[expect(dead_code, reason = "held, not read")] pool::Chunk),
     /// Several messages of one call.
-    Pair(#[expect(dead_code, reason = "held, not read")] Box<(Keep, Keep)>),
+    Pair(Box<(Keep, Keep)>),
     /// Arrays of counts, displacements and datatypes, with the memory they describe.
     Arrays(#[expect(dead_code, reason = "held, not read")] Box<Arrays>),
     /// The function of an operation.
@@ -97,6 +97,36 @@ impl Keep {
     /// What an operation needs that goes on after the call.
     pub(crate) fn operation(op: mpi_abi::Op) -> Self {
         InUse::of(op).map_or(Self::Nothing, Self::Function)
+    }
+
+    /// Whether there are copies of strided views in it.
+    pub(crate) fn has_copies(&self) -> bool {
+        match self {
+            Self::Packed(_) => true,
+            Self::Pair(pair) => pair.0.has_copies() || pair.1.has_copies(),
+            _ => false,
+        }
+    }
+
+    fn each_copy(&mut self, act: fn(&mut packed::Packed)) {
+        match self {
+            Self::Packed(packed) => act(packed),
+            Self::Pair(pair) => {
+                pair.0.each_copy(act);
+                pair.1.each_copy(act);
+            }
+            _ => {}
+        }
+    }
+
+    /// A persistent operation begins: copies of strided views get what is there.
+    pub(crate) fn load_copies(&mut self) {
+        self.each_copy(packed::Packed::load);
+    }
+
+    /// It has ended: the views get what is in the copies.
+    pub(crate) fn store_copies(&mut self) {
+        self.each_copy(packed::Packed::store);
     }
 
     pub(crate) fn and(self, other: Self) -> Self {

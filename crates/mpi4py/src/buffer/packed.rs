@@ -1,6 +1,7 @@
 //! Strided views in reductions. MPI's operations take predefined datatypes only, so the elements go
 //! by way of a contiguous copy: made here, written back into the view when the message is dropped,
-//! which a blocking call does when it is over.
+//! which a blocking call and the request of a nonblocking one do when they are over. A persistent request says when it
+//! begins ([`Packed::load`]) and when it has ended ([`Packed::store`]).
 
 use super::layout::{Loop, Piece};
 use super::made::Made;
@@ -27,8 +28,10 @@ pub(super) struct Plain {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Blocking,
-    /// Nonblocking or persistent: the operation goes on after the call.
-    Started,
+    /// The operation goes on after the call.
+    Nonblocking,
+    /// It begins and ends many times.
+    Persistent,
 }
 
 /// A copy of a view's elements, side by side.
@@ -39,6 +42,8 @@ pub(crate) struct Packed {
     count: usize,
     made: Arc<Made>,
     access: Access,
+    /// An operation works on the copy: the view does not have its result yet.
+    live: bool,
     _memory: Keep,
 }
 
@@ -66,12 +71,6 @@ fn reducible(message: Msg, access: Access, blocks: c_int, form: Form) -> PyResul
         keep => return Ok(Msg { keep, ..message }),
     };
     let Some(plain) = &made.plain else { return Err(PyTypeError::new_err("not a strided view")) };
-    if form == Form::Started {
-        return Err(PyTypeError::new_err(
-            "a strided array cannot be reduced by a call that returns before the operation is over: MPI reduces \
-             elements that lie side by side; use the blocking form, or a copy (numpy.ascontiguousarray)",
-        ));
-    }
     let count = usize::try_from(message.count * Count::from(blocks.max(1)))?;
     let bytes = usize::try_from(plain.elements * plain.size)? * count;
     let (elements, datatype) = (plain.elements * message.count, plain.datatype);
@@ -81,6 +80,7 @@ fn reducible(message: Msg, access: Access, blocks: c_int, form: Form) -> PyResul
         count,
         made,
         access,
+        live: form != Form::Persistent,
         _memory: memory,
     };
     packed.copy_elements(Direction::FromView);
@@ -95,6 +95,19 @@ enum Direction {
 }
 
 impl Packed {
+    /// An operation begins: the copy gets what is in the view.
+    pub(super) fn load(&mut self) {
+        self.live = true;
+        self.copy_elements(Direction::FromView);
+    }
+
+    /// It has ended: the view gets the result.
+    pub(super) fn store(&mut self) {
+        if std::mem::take(&mut self.live) && self.access == Access::Write {
+            self.copy_elements(Direction::ToView);
+        }
+    }
+
     fn copy_elements(&mut self, direction: Direction) {
         let Some(plain) = &self.made.plain else { return };
         let mut dense = self.copy.as_mut_ptr().cast::<u8>();
@@ -112,9 +125,7 @@ impl Packed {
 
 impl Drop for Packed {
     fn drop(&mut self) {
-        if self.access == Access::Write {
-            self.copy_elements(Direction::ToView);
-        }
+        self.store();
     }
 }
 

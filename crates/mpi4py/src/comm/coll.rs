@@ -42,7 +42,7 @@ macro_rules! collectives {
             #[pyo3(signature = ($($arg $(= $default)?),*))]
             fn $iname(slf: &Bound<'_, Self>, $($arg: $type),*) -> PyResult<Py<Request>> {
                 let $comm = raw_of(slf);
-                $(let $form = Form::Started;)?
+                $(let $form = Form::Nonblocking;)?
                 let mut request = MPI_REQUEST_NULL;
                 $($prepare)*
                 mpi_wait!(slf.py(), $ifunction($($c,)* $comm, &raw mut request))?;
@@ -54,7 +54,7 @@ macro_rules! collectives {
             fn $pname(slf: &Bound<'_, Self>, $($arg: $type,)* info: Option<H<Info>>) -> PyResult<Py<Prequest>> {
                 let $comm = raw_of(slf);
                 let (info, mut request) = (info.map_or(MPI_INFO_NULL, |info| info.0), MPI_REQUEST_NULL);
-                $(let $form = Form::Started;)?
+                $(let $form = Form::Persistent;)?
                 $($prepare)*
                 mpi_wait!(slf.py(), $pfunction($($c,)* $comm, info, &raw mut request))?;
                 Prequest::make(slf.py(), request, $keep)

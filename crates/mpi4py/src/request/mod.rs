@@ -111,7 +111,7 @@ pub(crate) trait Pending: Send {
 pub(crate) struct Request {
     slot: Slot<abi::Request>,
     owner: Attached<Owner>,
-    /// Never owned anything but memory: nothing to do for it but what MPI does.
+    /// Never owned anything but memory (and no copies of strided views): nothing to do for it but what MPI does.
     plain: bool,
     /// The object goes to the pool when it is not needed any more.
     from_pool: bool,
@@ -135,7 +135,11 @@ handle_class! { @reduce Request }
 
 impl Request {
     fn with(raw: abi::Request, owner: Owner) -> Self {
-        let plain = matches!(owner, Owner::None | Owner::Memory(_));
+        let plain = match &owner {
+            Owner::None => true,
+            Owner::Memory(keep) => !keep.has_copies(),
+            _ => false,
+        };
         Self { slot: Slot::new(raw), owner: Attached::new(owner), plain, from_pool: false }
     }
 
@@ -204,6 +208,37 @@ impl Request {
         }
     }
 
+    /// Acts on what a persistent request keeps.
+    fn with_memory(&self, act: fn(&mut Keep)) {
+        match self.owner.take() {
+            Owner::Memory(mut keep) => {
+                act(&mut keep);
+                self.owner.put(Owner::Memory(keep));
+            }
+            Owner::Shared(original) => {
+                original.get().with_memory(act);
+                self.owner.put(Owner::Shared(original));
+            }
+            owner => self.owner.put(owner),
+        }
+    }
+
+    /// A persistent request is about to be started.
+    fn begin(&self) {
+        if !self.plain {
+            self.with_memory(Keep::load_copies);
+        }
+    }
+
+    /// After a call that may have completed a persistent request. That it is complete is enough: until the program has
+    /// been told so it does not look at its memory.
+    pub(super) fn look_whether_ended(&self) {
+        if !self.plain && matches!(&*self.owner(), Owner::Memory(_) | Owner::Shared(_)) && orphans::is_over(self.raw())
+        {
+            self.with_memory(Keep::store_copies);
+        }
+    }
+
     /// After a call that may have completed the request.
     #[inline]
     pub(crate) fn update(&self, py: Python<'_>, raw: abi::Request) {
@@ -214,6 +249,8 @@ impl Request {
                 Owner::Memory(Keep::Object(object)) => object.drop_ref(py),
                 owner => end_of(owner),
             }
+        } else if !self.plain {
+            self.look_whether_ended();
         }
     }
 }
@@ -391,6 +428,7 @@ impl Prequest {
     /// Start the operation.
     fn Start(slf: &Bound<'_, Self>) -> PyResult<()> {
         let mut raw = raw(slf);
+        slf.as_super().get().begin();
         mpi_wait!(slf.py(), MPI_Start(&raw mut raw))
     }
 
@@ -399,7 +437,13 @@ impl Prequest {
     /// Start several operations.
     #[classmethod]
     fn Startall(cls: &Bound<'_, PyType>, requests: &Bound<'_, PyAny>) -> PyResult<()> {
-        let mut raws = crate::args::sequence(requests, |item| Ok(item.extract::<H<Request>>()?.0))?;
+        let mut raws = crate::args::sequence(requests, |item| {
+            let raw = item.extract::<H<Request>>()?.0;
+            if let Ok(request) = item.cast::<Request>() {
+                request.get().begin();
+            }
+            Ok(raw)
+        })?;
         let (count, pointer) = (crate::args::length(raws.len())?, raws.as_mut_ptr());
         mpi_wait!(cls.py(), MPI_Startall(count, pointer))
     }

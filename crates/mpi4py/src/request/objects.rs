@@ -117,6 +117,7 @@ pub(super) fn free(py: Python<'_>, request: &Request) -> PyResult<bool> {
 fn complete(py: Python<'_>, request: &Request, raw: abi::Request, status: &mut abi::Status) -> PyResult<Py<PyAny>> {
     request.slot().set(raw);
     if raw != MPI_REQUEST_NULL {
+        request.look_whether_ended();
         return Ok(py.None());
     }
     match request.take_owner() {
