@@ -197,7 +197,7 @@ class Identity(PlainCase):
 
     def test_random_objects(self) -> None:
         choose = random.Random(self.comm.bcast(13, 0))
-        for _ in range(500):
+        for _ in range(150):
             self.check(linked(choose))
 
     def test_circles(self) -> None:
