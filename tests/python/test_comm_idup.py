@@ -122,15 +122,15 @@ class Idup(Case):
     def test_not_before_it_is_complete(self) -> None:
         if self.rank != 0:
             copy, request = self.comm.Idup()
-            self.comm.Barrier()
+            MPI.COMM_WORLD.Barrier()
             for use in (copy.Get_size, copy.Dup, copy.Free, copy.Get_group, lambda: copy.Send(b"", 0)):
                 with self.mpi_error(MPI.ERR_COMM) as raised:
                     use()
                 self.assertIn("still being made", raised.text)
-            self.comm.Barrier()
+            MPI.COMM_WORLD.Barrier()
         else:
-            self.comm.Barrier()
-            self.comm.Barrier()
+            MPI.COMM_WORLD.Barrier()
+            MPI.COMM_WORLD.Barrier()
             copy, request = self.comm.Idup()
         request.Wait()
         self.works(copy)

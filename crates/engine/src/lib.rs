@@ -100,6 +100,10 @@ pub struct Engine {
     pub(crate) sync_sends: bool,
     /// What `mpiexec --check` needs; none without.
     pub(crate) check: Option<Box<check::State>>,
+    /// A wait looks once more after it has lasted for a whole nap.
+    pub(crate) wait_lasts: bool,
+    /// About collectives that were started and not waited for.
+    pub(crate) started: coll::disagree::Started,
     /// The request that a wait for several has found pending last, for the status page.
     pub(crate) pending: usize,
     /// Looks in vain that did not wait (tests, probes), and what was answered to questions about waits.
@@ -132,6 +136,8 @@ impl Engine {
             at_once_below: protocol::AT_ONCE_BELOW,
             sync_sends: false,
             check: None,
+            wait_lasts: false,
+            started: coll::disagree::Started::default(),
             pending: 0,
             polls: waiting::Polls::default(),
         }

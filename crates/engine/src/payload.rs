@@ -4,6 +4,7 @@
 
 use crate::copy::{copy, copy_out, copy_out_part};
 use crate::datatype::Type;
+use crate::datatype::region::Region;
 use std::sync::Arc;
 
 /// User memory that a message is read from or written to. Whoever makes one vouches that the
@@ -28,6 +29,13 @@ pub struct Typed {
     count: usize,
     kind: Arc<Type>,
     len: usize,
+}
+
+impl Typed {
+    /// The memory.
+    pub(crate) fn region(&self) -> Region<'_> {
+        Region { base: self.base.addr(), count: self.count, kind: &self.kind }
+    }
 }
 
 // SAFETY: the pointers are to memory that the user lent for the operation, whichever thread

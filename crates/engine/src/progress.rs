@@ -218,7 +218,10 @@ fn wait_long<T>(
                         if guard.progress() {
                             backoff.reset();
                         }
-                        if let Some(value) = ready(&mut guard) {
+                        guard.wait_lasts = true;
+                        let found = ready(&mut guard);
+                        guard.wait_lasts = false;
+                        if let Some(value) = found {
                             break Ok(value);
                         }
                         drop(guard);
@@ -227,6 +230,12 @@ fn wait_long<T>(
                             break Err(error);
                         }
                         sleeper.has_lasted();
+                        let disputed = lock().disputed_start();
+                        if let Some(disputed) = disputed {
+                            // That takes a wait of its own.
+                            blocked = Blocked(None);
+                            disputed.report();
+                        }
                     }
                 }
                 sleeper.answer_if_asked(what);
@@ -377,9 +386,13 @@ pub(crate) fn poll<T>(look: impl FnOnce(&mut Engine) -> Result<Option<T>>) -> Re
     let found = look(&mut e)?;
     if found.is_none() {
         let (asked, crowded) = (e.polls_in_vain(), e.policy().crowded());
+        let disputed = if e.tests_last() { e.disputed_start() } else { None };
         drop(e);
         if asked {
             crate::waiting::answer_from_poll();
+        }
+        if let Some(disputed) = disputed {
+            disputed.report();
         }
         if crowded {
             std::thread::yield_now();

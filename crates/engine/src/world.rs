@@ -162,6 +162,7 @@ fn join() -> Result<()> {
             e.check_from_now();
         }
     });
+    coll::turn::keep_journal(segment, job.rank);
     segment.rank_page(job.rank).set_seat(Seat::Initialized);
     Ok(())
 }
@@ -186,11 +187,7 @@ fn leave() -> Result<()> {
     })?;
     check::at_end(true);
     // No barrier: nothing that we gave needs us any more, and a rank that ends with an exit code
-    // while others wait for it must be seen to end. Others that call a collective see that we left.
-    let world = with(|e| e.core(e.world_comm))?;
-    if world.size() > 1 {
-        coll::announce_end(&world);
-    }
+    // while others wait for it must be seen to end. Others that wait in a collective see that we left.
     with(|e| {
         if let Some(world) = &e.world {
             world.segment.rank_page(e.me).set_seat(Seat::Finalized);

@@ -8,7 +8,7 @@ use mpi_abi::{Comm, Count, Datatype, Op};
 use std::ffi::{c_int, c_void};
 
 pub(crate) unsafe fn MPI_Barrier(comm: Comm) -> Result<()> {
-    coll::barrier_on(comm)
+    coll::barrier(comm)
 }
 
 pub(crate) unsafe fn MPI_Bcast(

@@ -24,23 +24,6 @@ pub(crate) fn arg_or_in_place(address: *const c_void, count: Count, datatype: Da
     if in_place(address) { Ok(None) } else { arg(address, count, datatype).map(Some) }
 }
 
-/// The standard forbids that both buffers are the same; MPI_IN_PLACE is for that.
-pub(crate) fn apart(send: Option<&Arg>, recv: &Arg) -> Result<()> {
-    with(|e| e.types.require_committed(recv.datatype))?;
-    match send {
-        Some(send)
-            if std::ptr::eq(send.base, recv.base) && send.count > 0 && recv.count > 0 && !send.base.is_null() =>
-        {
-            Err(Error::new(
-                MPI_ERR_BUFFER,
-                "the send buffer and the receive buffer are the same memory: give MPI_IN_PLACE as the send buffer \
-                 (on the root of a Scatter, as the receive buffer)",
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cold]
 fn misplaced(what: &str) -> Error {
     Error::new(MPI_ERR_BUFFER, format!("{what} can not be MPI_IN_PLACE here"))
@@ -202,14 +185,8 @@ pub(crate) fn to_reduce(
 ) -> Result<(Option<Arg>, Arg)> {
     let send = || arg_or_in_place(sendbuf, count, datatype);
     let (send, recv) = Place::of(comm)?.for_root(root, send, || arg(recvbuf, count, datatype))?;
-    let recv = match recv {
-        Some(recv) => {
-            apart(send.as_ref(), &recv)?;
-            recv
-        }
-        None => Arg { base: std::ptr::null_mut(), count: elements(count)?, datatype },
-    };
-    Ok((send, recv))
+    let nowhere = || Ok(Arg { base: std::ptr::null_mut(), count: elements(count)?, datatype });
+    Ok((send, recv.map_or_else(nowhere, Ok)?))
 }
 
 /// Contribution and place of the result where all get one.
@@ -219,9 +196,7 @@ pub(crate) fn to_combine(
     count: Count,
     datatype: Datatype,
 ) -> Result<(Option<Arg>, Arg)> {
-    let (send, recv) = (arg_or_in_place(sendbuf, count, datatype)?, arg(recvbuf, count, datatype)?);
-    apart(send.as_ref(), &recv)?;
-    Ok((send, recv))
+    Ok((arg_or_in_place(sendbuf, count, datatype)?, arg(recvbuf, count, datatype)?))
 }
 
 /// Contribution, place of my block, and all counts of a Reduce_scatter.

@@ -45,6 +45,21 @@ pub enum Call {
     NeighborAlltoall,
     NeighborAlltoallv,
     NeighborAlltoallw,
+    CommDup,
+    CommIdup,
+    CommSplit,
+    CommSplitType,
+    CommCreateGroup,
+    CommCreateFromGroup,
+    CommDisconnect,
+    IntercommCreate,
+    IntercommCreateFromGroups,
+    IntercommMerge,
+    CartCreate,
+    CartSub,
+    GraphCreate,
+    DistGraphCreate,
+    DistGraphCreateAdjacent,
 }
 
 /// `MPI_ANY_TAG`, as status pages hold it; the engine's build compares.
@@ -77,7 +92,7 @@ impl Call {
 
     /// The name of the call with this number on a status page.
     pub fn name_of(number: u32) -> &'static str {
-        const NAMES: [&str; 40] = [
+        const NAMES: [&str; 55] = [
             "no call",
             "Send",
             "Ssend",
@@ -109,7 +124,7 @@ impl Call {
             "Reduce_scatter_block",
             "Scan",
             "Exscan",
-            "communicator creation",
+            "Comm_create",
             "Buffer_detach",
             "Finalize",
             "Init",
@@ -118,6 +133,21 @@ impl Call {
             "Neighbor_alltoall",
             "Neighbor_alltoallv",
             "Neighbor_alltoallw",
+            "Comm_dup",
+            "Comm_idup",
+            "Comm_split",
+            "Comm_split_type",
+            "Comm_create_group",
+            "Comm_create_from_group",
+            "Comm_disconnect",
+            "Intercomm_create",
+            "Intercomm_create_from_groups",
+            "Intercomm_merge",
+            "Cart_create",
+            "Cart_sub",
+            "Graph_create",
+            "Dist_graph_create",
+            "Dist_graph_create_adjacent",
         ];
         NAMES.get(number as usize).copied().unwrap_or("an unknown call")
     }

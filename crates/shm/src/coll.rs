@@ -30,15 +30,17 @@ const CHUNK_MIN: usize = 4 << 10;
 pub struct Line {
     /// Number of the step, from 1: written last.
     stamp: AtomicU64,
-    /// Which collective, with which root.
-    what: AtomicU32,
-    length: AtomicU32,
+    /// Which collective, and in the lowest LENGTH_BITS how many bytes.
+    what: AtomicU64,
     note: AtomicU64,
     payload: [AtomicU64; LINE_BYTES / 8],
 }
 
+/// Bits of a line's word for the number of bytes, which a chunk has at most; the rest says which collective it is.
+const LENGTH_BITS: u32 = 24;
+
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Line>() == 64);
+const _: () = assert!(size_of::<Line>() == 64 && CHUNK < 1 << LENGTH_BITS);
 
 impl Line {
     /// The address of the payload, [`LINE_BYTES`] bytes, for a raw copy.
@@ -59,11 +61,10 @@ impl Line {
         self.note.load(Ordering::Relaxed)
     }
 
-    /// Gives the line, and the chunk of the same step, to the readers.
+    /// Gives the line, and the chunk of the same step, to the readers. `what` has 40 bits.
     #[inline]
     pub fn publish(&self, step: u64, what: u64, length: u64) {
-        self.what.store(what as u32, Ordering::Relaxed);
-        self.length.store(length as u32, Ordering::Relaxed);
+        self.what.store(what << LENGTH_BITS | length, Ordering::Relaxed);
         // SYNC coll-line: payload, note and chunk are visible to who sees the stamp.
         self.stamp.store(step + 1, Ordering::Release);
     }
@@ -75,7 +76,8 @@ impl Line {
         if self.stamp.load(Ordering::Acquire) != step + 1 {
             return None;
         }
-        Some((u64::from(self.what.load(Ordering::Relaxed)), u64::from(self.length.load(Ordering::Relaxed))))
+        let word = self.what.load(Ordering::Relaxed);
+        Some((word >> LENGTH_BITS, word & ((1 << LENGTH_BITS) - 1)))
     }
 }
 

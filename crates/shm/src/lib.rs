@@ -10,10 +10,12 @@ pub mod arena;
 pub mod calls;
 pub mod coll;
 pub mod cpus;
+pub mod dispute;
 pub mod env;
 pub mod fence;
 #[cfg(not(loom))]
 pub mod job;
+pub mod journal;
 #[cfg(not(loom))]
 pub mod liveness;
 pub mod lock;

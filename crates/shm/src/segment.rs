@@ -4,6 +4,7 @@
 //! ```text
 //! 0        Header
 //! PAGES    RankPage x ranks
+//! JOURNALS Journal x ranks
 //! RINGS    u32 x ranks x ranks    [to][from]: place of the ring, in pages, 0 = none
 //! CONTACTS u32 x ranks x ranks    [to][i]: rank + 1 that opened a ring to `to`, in order
 //! ARENA    the rest, reserved piece by piece
@@ -13,6 +14,7 @@
 //! may write are atomics; bulk data is copied through raw pointers, never through references.
 
 use crate::error::{Error, Result};
+use crate::journal::Journal;
 use crate::os::memfd;
 use crate::page::{Line, RankPage};
 use crate::ring::{RANK_BYTES, RING_BYTES, SMALL};
@@ -21,7 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 /// "oxmpi" and the version of this layout: a segment of another version is refused.
-const MAGIC: u64 = 0x6f78_6d70_6900_0003;
+const MAGIC: u64 = 0x6f78_6d70_6900_0004;
 
 /// More ranks than this on one machine are refused: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
@@ -47,12 +49,15 @@ pub struct Header {
     pub(crate) gone: AtomicU32,
     /// 1 + the rank that noted an uncaught exception first (see `liveness::note_uncaught`).
     pub(crate) uncaught: AtomicU32,
+    /// Where the latest dispute is, 0 = there is none (see `dispute`).
+    disputes: AtomicU64,
     /// The arena's state (see `arena`).
     pub(crate) arena: Line<crate::arena::State>,
 }
 
 struct Layout {
     pages: usize,
+    journals: usize,
     rings: usize,
     contacts: usize,
     arena: usize,
@@ -65,7 +70,8 @@ fn layout(ranks: u32) -> Layout {
     let n = ranks as usize;
     let up = |x: usize| x.next_multiple_of(4096);
     let pages = up(size_of::<Header>());
-    let rings = up(pages + n * size_of::<RankPage>());
+    let journals = up(pages + n * size_of::<RankPage>());
+    let rings = up(journals + n * size_of::<Journal>());
     let contacts = up(rings + n * n * 4);
     let arena = up(contacts + n * n * 4);
     // Address space only: memory is reserved when it is used. All rings that there can be (see `ring`): for a pair
@@ -74,7 +80,7 @@ fn layout(ranks: u32) -> Layout {
     let pair = RING_BYTES.next_multiple_of(4096) + SMALL;
     let shares = [n * n * pair + n * RANK_BYTES, n * (64 << 20), n * (32 << 20)];
     let length = arena + shares.iter().sum::<usize>();
-    Layout { pages, rings, contacts, arena, shares, length: up(length) }
+    Layout { pages, journals, rings, contacts, arena, shares, length: up(length) }
 }
 
 /// A process's mapping of the job's shared memory. Lives until the process ends once it is
@@ -140,7 +146,7 @@ impl Segment {
         let mut segment = Self {
             base,
             fd,
-            layout: Layout { pages: 0, rings: 0, contacts: 0, arena: 0, shares: [0; 3], length },
+            layout: Layout { pages: 0, journals: 0, rings: 0, contacts: 0, arena: 0, shares: [0; 3], length },
             ranks: 0,
         };
         let header = segment.header();
@@ -213,6 +219,24 @@ impl Segment {
         let offset = self.layout.pages + rank as usize * size_of::<RankPage>();
         // SAFETY: `layout` places `ranks` pages there, aligned; all fields are atomics.
         unsafe { self.base.add(offset).cast::<RankPage>().as_ref() }
+    }
+
+    /// The journal of `rank`: see [`Journal`].
+    ///
+    /// # Panics
+    /// If `rank` is not in the job.
+    #[inline]
+    pub fn journal(&self, rank: u32) -> &Journal {
+        assert!(rank < self.ranks);
+        let offset = self.layout.journals + rank as usize * size_of::<Journal>();
+        // SAFETY: `layout` places `ranks` journals there, aligned; all fields are atomics.
+        unsafe { self.base.add(offset).cast::<Journal>().as_ref() }
+    }
+
+    /// Where the latest dispute is (see `dispute`).
+    #[inline]
+    pub(crate) fn disputes(&self) -> &AtomicU64 {
+        &self.header().disputes
     }
 
     /// Where the ring from `from` to `to` is, in pages; 0 = there is none yet.

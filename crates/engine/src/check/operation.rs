@@ -2,6 +2,7 @@
 //! be compared with its receive, and a buffer that is in use by two operations is found.
 
 use super::{Note, Site, here, words};
+use crate::datatype::region::{Region, common, first_common};
 use crate::datatype::{Signature, Type};
 use crate::payload::Payload;
 use crate::request::State;
@@ -14,8 +15,6 @@ use std::sync::Arc;
 
 /// More runs than this are not compared: it would take longer than the message.
 const RUNS: usize = 1 << 20;
-/// Bytes of a message whose runs are listed in one go.
-const SLICE: usize = 1 << 20;
 
 /// A message of the user.
 #[derive(Debug, Clone)]
@@ -51,60 +50,27 @@ impl Operation {
         }
     }
 
-    fn bytes(&self) -> usize {
-        self.kind.size().saturating_mul(self.count)
-    }
-
     /// What goes with the message.
     pub(crate) fn note(&self) -> Note {
         let Signature { elements, hash, .. } = self.signature();
         Note { elements, hash, packed: self.kind.is_packed(), text: self.describe(), place: words(self.site) }
     }
 
-    /// The bytes of memory from first to last, holes included.
-    fn span(&self) -> Option<Range<usize>> {
-        let (at, len) = self.kind.span(self.count);
-        let from = self.base?.wrapping_add_signed(at);
-        (len > 0).then(|| from..from.saturating_add(len))
+    fn bytes(&self) -> usize {
+        self.kind.size().saturating_mul(self.count)
     }
 
-    /// The runs of bytes, sorted; `None` = too many.
-    fn runs(&self) -> Option<Vec<Range<usize>>> {
-        let base = self.base?;
-        if let Some((at, len)) = self.kind.contiguous_run(self.count) {
-            let from = base.wrapping_add_signed(at);
-            return Some(std::iter::once(from..from.saturating_add(len)).collect());
-        }
-        let mut runs = Vec::new();
-        let mut from = 0;
-        while from < self.bytes() {
-            let to = (from + SLICE).min(self.bytes());
-            self.kind.each_run(base as *const u8, self.count, from, to, |at, len| runs.push(at..at + len));
-            if runs.len() > RUNS {
-                return None;
-            }
-            from = to;
-        }
-        runs.sort_unstable_by_key(|run| run.start);
-        Some(runs)
+    fn region(&self) -> Option<Region<'_>> {
+        Some(Region { base: self.base?, count: self.count, kind: &self.kind })
     }
 
     /// The first bytes that both use.
     fn overlap(&self, other: &Self) -> Option<Range<usize>> {
-        common(&self.span()?, &other.span()?)?;
-        let (ours, theirs) = (self.runs()?, other.runs()?);
-        let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
-        loop {
-            let (one, two) = (ours.peek()?, theirs.peek()?);
-            if let Some(both) = common(one, two) {
-                return Some(both);
-            }
-            if one.end <= two.end {
-                ours.next();
-            } else {
-                theirs.next();
-            }
-        }
+        let (ours, theirs) = (self.region()?, other.region()?);
+        common(&ours.span()?, &theirs.span()?)?;
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        let few = ours.runs(RUNS, &mut one) && theirs.runs(RUNS, &mut two);
+        if few { first_common(&mut one, &mut two) } else { None }
     }
 
     /// Where bytes are in the buffer, in words.
@@ -116,11 +82,6 @@ impl Operation {
         let bytes = if from == to { format!("byte {from}") } else { format!("bytes {from} to {to}") };
         format!("{bytes} of the {of} buffer")
     }
-}
-
-fn common(one: &Range<usize>, two: &Range<usize>) -> Option<Range<usize>> {
-    let both = one.start.max(two.start)..one.end.min(two.end);
-    (!both.is_empty()).then_some(both)
 }
 
 /// A message that the user is about to begin: the arguments of the call.
@@ -358,7 +319,6 @@ mod tests {
         let types = crate::datatype::TypeTable::new();
         let int = types.get(MPI_INT).expect("predefined");
         let many = Arc::new(Type::vector(3 << 20, 1, 2, int).expect("vector"));
-        assert_eq!(operation(4096, 1, &many).runs(), None);
         assert_eq!(operation(4096, 1, &many).overlap(&operation(4096, 1, int)), None);
     }
 }

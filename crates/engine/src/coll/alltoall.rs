@@ -1,11 +1,14 @@
 //! Every rank sends a block to every other: through one chunk per rank while a rank's blocks fit,
 //! by messages beyond.
 
+use super::apart::{self, Piece};
 use super::area::Area;
+use super::bcast::{expect_len, others};
 use super::buffers::{Arg, Shape};
 use super::gather::Blocks;
 use super::internal::Copier;
-use super::{Collective, Row, bcast::others, by_schedule, core_of, enter, internal, table, too_long};
+use super::turn::Turn;
+use super::{Collective, Row, by_schedule, core_of, enter, internal, table};
 use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -47,7 +50,8 @@ pub unsafe fn alltoall(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
     };
     let outgoing = send.map(|s| Shape::of(s.datatype).map(|shape| lanes(s, &shape))).transpose()?;
     let incoming = lanes(recv, &Shape::of(recv.datatype)?);
-    exchange(&core, outgoing, incoming, Call::Alltoall)
+    check_apart(outgoing.as_deref(), &incoming)?;
+    exchange(&core, outgoing, incoming, Call::Alltoall, Some(&recv))
 }
 
 /// Sends blocks of different sizes to all (MPI_Alltoallv). `send` none = in place.
@@ -68,9 +72,11 @@ pub unsafe fn alltoallv(send: Option<Blocks<'_>>, recv: Blocks<'_>, comm: Comm) 
         // SAFETY: the caller vouches for the buffer.
         Ok(ranks.map(|r| unsafe { shape.payload(blocks.base, blocks.displs[r], blocks.counts[r]) }).collect())
     };
+    apart::check_blocks(&recv)?;
     let outgoing = send.map(lanes).transpose()?;
     let incoming = lanes(recv)?;
-    exchange(&core, outgoing, incoming, Call::Alltoallv)
+    check_apart(outgoing.as_deref(), &incoming)?;
+    exchange(&core, outgoing, incoming, Call::Alltoallv, None)
 }
 
 /// Sends blocks of different sizes and types to all (MPI_Alltoallw). `send` none = in place.
@@ -95,17 +101,29 @@ pub unsafe fn alltoallw(send: Option<(*mut u8, &[Lane])>, recv: (*mut u8, &[Lane
     };
     let outgoing = send.map(lanes).transpose()?;
     let incoming = lanes(recv)?;
-    exchange(&core, outgoing, incoming, Call::Alltoallw)
+    check_apart(outgoing.as_deref(), &incoming)?;
+    apart::check_lanes(incoming.iter().map(Piece::of))?;
+    exchange(&core, outgoing, incoming, Call::Alltoallw, None)
 }
 
-/// The exchange itself; `outgoing` none = what is in `incoming` is sent and then overwritten.
-fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<Payload>, call: Call) -> Result<()> {
+fn check_apart(outgoing: Option<&[Payload]>, incoming: &[Payload]) -> Result<()> {
+    let Some(outgoing) = outgoing else { return Ok(()) };
+    apart::check(outgoing.iter().filter_map(Piece::of), incoming.iter().filter_map(Piece::of))
+}
+
+/// The exchange itself; `outgoing` none = what is in `incoming` is sent and then overwritten. `block`: if all are
+/// alike.
+fn exchange(
+    core: &CommCore,
+    outgoing: Option<Vec<Payload>>,
+    mut incoming: Vec<Payload>,
+    call: Call,
+    block: Option<&Arg>,
+) -> Result<()> {
     let outgoing = outgoing.unwrap_or_else(|| incoming.iter().map(|p| Payload::Owned(p.to_bytes())).collect());
     let me = core.rank as usize;
     let own = outgoing[me].len();
-    if own > incoming[me].len() {
-        return Err(too_long(call, core.rank, own, incoming[me].len()));
-    }
+    expect_len(call, core.rank, own, incoming[me].len())?;
     match outgoing[me].run() {
         // SAFETY: both blocks are as long as said; the caller vouches that they do not overlap.
         Some(from) => unsafe { incoming[me].write(0, from, own) },
@@ -118,11 +136,12 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
     if core.size() == 1 {
         return Ok(());
     }
-    let mut state = enter(core, call)?;
+    let turn = Turn::begin(core, call, None, block.map(|_| own), None, block)?;
+    let mut state = enter(turn)?;
     let Some((area, _)) = state.area_with_chunks() else {
-        return by_messages(core, outgoing, incoming, call, &vec![true; core.size() as usize], true);
+        return by_messages(turn, outgoing, incoming, &vec![true; core.size() as usize], true);
     };
-    let step = area.step_of_all(call);
+    let step = area.step_of_all(turn);
     let ranks = core.size() as usize;
     let len = |rank: usize| if rank == me { 0 } else { outgoing[rank].len() };
     // SAFETY: `publish` gives an address in our place with room for the block.
@@ -137,8 +156,8 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
             continue;
         };
         let target = &mut incoming[rank as usize];
-        if len > target.len() {
-            outcome = outcome.and(Err(too_long(call, rank, len, target.len())));
+        if len != target.len() {
+            outcome = outcome.and(expect_len(call, rank, len, target.len()));
             continue;
         }
         match target.run() {
@@ -149,33 +168,33 @@ fn exchange(core: &CommCore, outgoing: Option<Vec<Payload>>, mut incoming: Vec<P
         }
     }
     area.finish(step, true);
-    by_messages(core, outgoing, incoming, call, &as_message, !fits).and(outcome)
+    by_messages(turn, outgoing, incoming, &as_message, !fits).and(outcome)
 }
 
 /// The blocks of those ranks that have too many bytes for a chunk.
 fn by_messages(
-    core: &CommCore,
+    turn: Turn<'_>,
     outgoing: Vec<Payload>,
     incoming: Vec<Payload>,
-    call: Call,
     from: &[bool],
     send: bool,
 ) -> Result<()> {
     let mut works = Vec::new();
+    let core = turn.on;
     let size = core.size();
     let mut incoming: Vec<_> = incoming.into_iter().map(Some).collect();
     for rank in others(core).filter(|r| from[*r as usize]) {
         if let Some(payload) = incoming[rank as usize].take() {
-            works.push(internal::irecv_copied_by(Copier::Everybody, core, rank, payload, call)?);
+            works.push(internal::irecv_copied_by(Copier::Everybody, turn, rank, payload)?);
         }
     }
     if send {
         let mut outgoing: Vec<_> = outgoing.into_iter().map(Some).collect();
         for rank in (1..size).map(|d| (core.rank + d) % size) {
             if let Some(payload) = outgoing[rank as usize].take() {
-                works.push(internal::isend_copied_by(Copier::Everybody, core, rank, payload, call)?);
+                works.push(internal::isend_copied_by(Copier::Everybody, turn, rank, payload)?);
             }
         }
     }
-    internal::wait_all(works)
+    internal::wait_all(turn, works)
 }

@@ -13,10 +13,10 @@
 //! with the old step (`done`, or the knowledge that everybody has come to a later step).
 //! The small piece is made by rank 0 of the communicator, which tells the others with a message.
 
+use super::disagree::{self, wait_for};
 use super::internal;
-use crate::comm::CommCore;
+use super::turn::{Called, Turn};
 use crate::payload::Payload;
-use crate::progress::wait_for;
 use crate::protocol::pace;
 use crate::status::{Call, Waiting};
 use crate::{Error, Result, with};
@@ -48,19 +48,25 @@ pub(super) struct Area {
 
 /// One step of a collective.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
+pub(super) struct Step<'a> {
     number: u64,
-    what: u64,
-    call: Call,
+    turn: Turn<'a>,
     /// Everybody publishes in it.
     all: bool,
 }
 
+impl Step<'_> {
+    fn called(&self) -> &Called {
+        &self.turn.called
+    }
+}
+
 impl Area {
     /// Makes the area, or learns from rank 0 where it is; none if there is no memory for it.
-    pub(super) fn new(core: &CommCore, call: Call) -> Result<Option<Self>> {
+    pub(super) fn new(turn: Turn<'_>) -> Result<Option<Self>> {
+        let core = turn.on;
         let ranks = core.size();
-        let found = agree(core, call, |segment| layout::Places::create(segment, ranks))?;
+        let found = agree(turn, |segment| layout::Places::create(segment, ranks))?;
         let Some(Found { segment, offset, crowded }) = found else { return Ok(None) };
         let places = layout::Places::attach(segment, offset, ranks)
             .ok_or_else(|| Error::new(MPI_ERR_OTHER, "a collective area lies outside of the segment"))?;
@@ -94,18 +100,18 @@ impl Area {
         self.chunks().map_or(0, layout::Chunks::bytes)
     }
 
-    /// Begins the next step. `root` is the rooted collective's root.
+    /// Begins the next step.
     #[inline]
-    pub(super) fn step(&mut self, call: Call, root: u32) -> Step {
+    pub(super) fn step<'a>(&mut self, turn: Turn<'a>) -> Step<'a> {
         let number = self.next;
         self.next += 1;
-        Step { number, what: u64::from(call as u32 & 0xff) | u64::from(root) << 8, call, all: false }
+        Step { number, turn, all: false }
     }
 
     /// Begins the next step, in which everybody publishes and nobody is the root.
     #[inline]
-    pub(super) fn step_of_all(&mut self, call: Call) -> Step {
-        Step { all: true, ..self.step(call, 0) }
+    pub(super) fn step_of_all<'a>(&mut self, turn: Turn<'a>) -> Step<'a> {
+        Step { all: true, ..self.step(turn) }
     }
 
     /// A wait in which `rank` has to do something next.
@@ -116,10 +122,12 @@ impl Area {
 
     /// Waits until my place for `step` is free: a line or, with its `depth`, a chunk.
     #[inline]
-    fn acquire(&mut self, step: Step, depth: u64) -> Result<()> {
+    fn acquire(&mut self, step: Step<'_>, depth: u64) -> Result<()> {
         // The pace is taken out for the call: it is a word.
         let mut pace = std::mem::take(&mut self.pace);
-        let wait = |rank: u32, look: &dyn Fn() -> Option<u64>| wait_for(self.waiting(step.call, rank), |_| look());
+        let wait = |rank: u32, look: &dyn Fn() -> Option<u64>| {
+            wait_for(step.turn, self.waiting(step.called().call, rank), |_| look())
+        };
         let outcome = pace.acquire(&self.places, self.me, step.number, depth, wait);
         self.pace = pace;
         outcome
@@ -130,7 +138,7 @@ impl Area {
     /// # Safety
     /// `from` is valid for reads of `len` bytes.
     #[inline]
-    pub(super) unsafe fn publish_line(&mut self, step: Step, from: *const u8, len: usize) -> Result<()> {
+    pub(super) unsafe fn publish_line(&mut self, step: Step<'_>, from: *const u8, len: usize) -> Result<()> {
         let to = self.line(step)?;
         // SAFETY: the line is ours in this step, with room for LINE_BYTES; `from` is the caller's.
         unsafe { crate::copy::copy(to, from, len.min(LINE_BYTES)) };
@@ -141,26 +149,14 @@ impl Area {
 
     /// Waits until my line for `step` is free; the address of its [`LINE_BYTES`] bytes.
     #[inline]
-    pub(super) fn line(&mut self, step: Step) -> Result<*mut u8> {
+    pub(super) fn line(&mut self, step: Step<'_>) -> Result<*mut u8> {
         self.acquire(step, layout::LINES)?;
         Ok(self.places.line(self.me, step.number).payload())
     }
 
-    /// Publishes an empty line of `call` in my next place, if that is free.
-    pub(super) fn announce(&mut self, call: Call) {
-        let step = self.step(call, 0);
-        let free = |rank: u32| rank == self.me || self.places.done(rank) + layout::LINES > step.number;
-        if (0..self.places.ranks()).all(free) {
-            let line = self.places.line(self.me, step.number);
-            line.set_note(0);
-            line.publish(step.number, step.what, 0);
-            self.wake_others();
-        }
-    }
-
     /// Waits until my chunk for `step` is free; its address.
     #[inline]
-    pub(super) fn chunk(&mut self, step: Step) -> Result<*mut u8> {
+    pub(super) fn chunk(&mut self, step: Step<'_>) -> Result<*mut u8> {
         self.acquire(step, layout::CHUNKS)?;
         self.chunk_of(step, self.me)
     }
@@ -198,16 +194,16 @@ impl Area {
 
     /// Says that my line or chunk holds `len` bytes; `note` is any number for the readers.
     #[inline]
-    pub(super) fn publish_place(&mut self, step: Step, len: usize, note: u64) {
+    pub(super) fn publish_place(&mut self, step: Step<'_>, len: usize, note: u64) {
         let line = self.places.line(self.me, step.number);
         line.set_note(note);
-        line.publish(step.number, step.what, len as u64);
+        line.publish(step.number, step.called().what, len as u64);
         self.wake_others();
     }
 
     /// The address of `rank`'s chunk in `step`.
     #[inline]
-    pub(super) fn chunk_of(&self, step: Step, rank: u32) -> Result<*mut u8> {
+    pub(super) fn chunk_of(&self, step: Step<'_>, rank: u32) -> Result<*mut u8> {
         self.chunks()
             .map(|c| c.address(rank, step.number))
             .ok_or_else(|| Error::new(MPI_ERR_OTHER, "a collective uses chunks that were not made"))
@@ -215,22 +211,35 @@ impl Area {
 
     /// Waits until `rank` has published in `step`: how many bytes, and the note or payload's place.
     #[inline]
-    pub(super) fn await_line(&self, step: Step, rank: u32) -> Result<Published> {
+    pub(super) fn await_line(&self, step: Step<'_>, rank: u32) -> Result<Published> {
         let line = self.places.line(rank, step.number);
         let look = || line.published(step.number);
         let (what, len) = match look() {
             Some(found) => found,
-            None => wait_for(self.waiting(step.call, self.next_to_come(step, rank)), |_| look())?,
+            None => {
+                let waiting = self.waiting(step.called().call, self.next_to_come(step, rank));
+                wait_for(step.turn, waiting, |_| look())?
+            }
         };
-        if what != step.what {
-            return Err(self.mismatch(step, rank, what));
+        if what != step.called().what {
+            return Err(disagree::unlike(step.turn.on, step.called()));
         }
         Ok(Published { len: len as usize, payload: line.payload().cast_const(), note: line.note() })
     }
 
+    /// The same, if that is as many bytes as it has to be; if not, the ranks are out of step.
+    #[inline]
+    pub(super) fn await_len(&self, step: Step<'_>, rank: u32, len: usize) -> Result<Published> {
+        let line = self.await_line(step, rank)?;
+        if line.len != len {
+            return Err(disagree::unequal(step.turn.on, step.called(), rank, line.len, len));
+        }
+        Ok(line)
+    }
+
     /// Who holds us up in a wait for `rank`: a missing rank on our own core needs that core, so it goes
     /// first. (Measured, barrier of 4 ranks on 2 cores: 2.9 us if the order of ranks decides.)
-    fn next_to_come(&self, step: Step, rank: u32) -> u32 {
+    fn next_to_come(&self, step: Step<'_>, rank: u32) -> u32 {
         if !step.all {
             return rank;
         }
@@ -244,7 +253,7 @@ impl Area {
     /// Done with reading in `step` and all before. `everybody` = I have seen every rank's line of
     /// this step and nobody publishes before it is done with the steps before.
     #[inline]
-    pub(super) fn finish(&mut self, step: Step, everybody: bool) {
+    pub(super) fn finish(&mut self, step: Step<'_>, everybody: bool) {
         self.places.set_done(self.me, step.number + 1);
         if everybody {
             // Who waits for this counter has published in this step and is LINES steps ahead, in collectives
@@ -263,25 +272,6 @@ impl Area {
         for page in &self.pages {
             page.wake_after_fence();
         }
-    }
-
-    #[cold]
-    fn mismatch(&self, step: Step, rank: u32, theirs: u64) -> Error {
-        // A rank that is on its way out may be about to fail (sys.exit(3)): that would be the cause.
-        if (theirs & 0xff) as u32 == Call::Finalize as u32 && step.call != Call::Finalize {
-            crate::progress::give_way();
-        }
-        let name = |what: u64| format!("{} with root {}", super::call_name((what & 0xff) as u32), what >> 8);
-        Error::new(
-            MPI_ERR_OTHER,
-            format!(
-                "rank {} called {} where rank {rank} called {}: all ranks of a communicator must call the same \
-                 collectives in the same order",
-                self.me,
-                name(step.what),
-                name(theirs)
-            ),
-        )
     }
 }
 
@@ -304,20 +294,16 @@ struct Found {
 }
 
 /// Rank 0 makes something in the segment; all learn where. None if it could not be made.
-fn agree(
-    core: &CommCore,
-    call: Call,
-    make: impl FnOnce(&'static Segment) -> shm::Result<usize>,
-) -> Result<Option<Found>> {
+fn agree(turn: Turn<'_>, make: impl FnOnce(&'static Segment) -> shm::Result<usize>) -> Result<Option<Found>> {
     let Some((segment, crowded)) = with(|e| e.world.as_ref().map(|w| (w.segment, w.policy.crowded()))) else {
         return Err(Error::new(MPI_ERR_OTHER, "MPI is not initialized"));
     };
     // Too little memory for the fast way is no failure: 0 = use messages.
-    let offset = if core.rank == 0 { make(segment).unwrap_or(0) } else { 0 };
+    let offset = if turn.on.rank == 0 { make(segment).unwrap_or(0) } else { 0 };
     let mut told = [0; 9];
     told[..8].copy_from_slice(&(offset as u64).to_ne_bytes());
     told[8] = u8::from(crowded);
-    let bytes = internal::bcast_by_messages(core, &told, 0, call)?;
+    let bytes = internal::bcast(turn, &told, 0)?;
     let offset = bytes.first_chunk().map_or(0, |offset| u64::from_ne_bytes(*offset)) as usize;
     let crowded = bytes.get(8) == Some(&1);
     Ok((offset != 0).then_some(Found { segment, offset, crowded }))

@@ -2,6 +2,7 @@
 
 use super::area::{Area, LINE_BYTES};
 use super::buffers::Arg;
+use super::turn::Turn;
 use super::{Collective, State, by_schedule, check_root, core_of, enter, internal, too_long};
 use crate::comm::CommCore;
 use crate::copy::copy_out_part;
@@ -12,28 +13,25 @@ use mpi_abi::Comm;
 use std::ffi::c_int;
 
 /// Returns when all ranks have called it (MPI_Barrier).
-pub fn barrier_on(comm: Comm) -> Result<()> {
+pub fn barrier(comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
     if core.remote.is_some() {
         // SAFETY: the caller's word.
         return unsafe { by_schedule(Call::Barrier, &Collective::Barrier, comm) };
     }
-    barrier(&core, Call::Barrier)
-}
-
-/// The barrier itself: everybody writes a line and reads everybody's.
-pub fn barrier(core: &CommCore, call: Call) -> Result<()> {
     if core.size() == 1 {
         return Ok(());
     }
-    let mut state = enter(core, call)?;
+    let turn = Turn::begin(&core, Call::Barrier, None, None, None, None)?;
+    let mut state = enter(turn)?;
     let Some(area) = state.area() else {
-        return internal::allgather(core, &[]).map(|_| ());
+        return internal::allgather(turn, &[]).map(|_| ());
     };
-    let step = area.step_of_all(call);
+    // Everybody writes a line and reads everybody's.
+    let step = area.step_of_all(turn);
     // SAFETY: no bytes.
     unsafe { area.publish_line(step, std::ptr::null(), 0) }?;
-    for rank in others(core) {
+    for rank in others(&core) {
         area.await_line(step, rank)?;
     }
     area.finish(step, true);
@@ -62,9 +60,10 @@ pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
     if core.size() == 1 {
         return Ok(());
     }
-    let mut state = enter(&core, Call::Bcast)?;
+    let turn = Turn::begin(&core, Call::Bcast, Some(root), Some(target.len), None, Some(&buffer))?;
+    let mut state = enter(turn)?;
     // SAFETY: the target is as long as we say.
-    unsafe { bcast_bytes(&mut state, &core, target.ptr, target.len, root, Call::Bcast) }?;
+    unsafe { bcast_bytes(&mut state, turn, target.ptr, target.len, root) }?;
     if core.rank != root {
         target.commit();
     }
@@ -78,11 +77,10 @@ pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
 /// `bytes` is valid for `len` bytes, for reads on the root and writes elsewhere.
 pub(super) unsafe fn bcast_bytes(
     state: &mut State,
-    core: &CommCore,
+    turn: Turn<'_>,
     bytes: *mut u8,
     len: usize,
     root: u32,
-    call: Call,
 ) -> Result<()> {
     let chunk = match state.area() {
         None => 0,
@@ -91,14 +89,14 @@ pub(super) unsafe fn bcast_bytes(
     };
     let Some(area) = state.area().filter(|_| chunk > 0) else {
         // SAFETY: the caller vouches for the bytes.
-        return unsafe { bcast_messages(core, bytes, len, root, call) };
+        return unsafe { bcast_messages(turn, bytes, len, root) };
     };
-    if core.rank != root {
+    if turn.on.rank != root {
         // SAFETY: the caller vouches for the bytes.
-        return unsafe { bcast_receive(area, bytes, len, root, call) };
+        return unsafe { bcast_receive(area, turn, bytes, len, root) };
     }
     if len <= LINE_BYTES {
-        let step = area.step(call, root);
+        let step = area.step(turn);
         // SAFETY: the caller vouches for the bytes.
         unsafe { area.publish_line(step, bytes, len) }?;
         area.finish(step, false);
@@ -107,7 +105,7 @@ pub(super) unsafe fn bcast_bytes(
     let mut at = 0;
     while at < len {
         let part = chunk.min(len - at);
-        let step = area.step(call, root);
+        let step = area.step(turn);
         let place = area.chunk(step)?;
         // SAFETY: a chunk has room for `part` bytes, and the caller vouches for the source.
         unsafe { area.fill(place, bytes.add(at), part) };
@@ -120,10 +118,10 @@ pub(super) unsafe fn bcast_bytes(
 
 /// # Safety
 /// `bytes` is valid for writes of `len` bytes.
-unsafe fn bcast_receive(area: &mut Area, bytes: *mut u8, len: usize, root: u32, call: Call) -> Result<()> {
+unsafe fn bcast_receive(area: &mut Area, turn: Turn<'_>, bytes: *mut u8, len: usize, root: u32) -> Result<()> {
     let mut at = 0;
     loop {
-        let step = area.step(call, root);
+        let step = area.step(turn);
         let line = area.await_line(step, root)?;
         let in_line = line.note == 0;
         let total = if in_line { line.len } else { line.note as usize };
@@ -136,7 +134,7 @@ unsafe fn bcast_receive(area: &mut Area, bytes: *mut u8, len: usize, root: u32, 
         area.finish(step, false);
         at += line.len;
         if at >= total {
-            return if total == len { Ok(()) } else { Err(too_long(call, root, total, len)) };
+            return if total == len { Ok(()) } else { Err(too_long(turn.called.call, root, total, len)) };
         }
     }
 }
@@ -147,12 +145,11 @@ pub(super) fn expect_len(call: Call, rank: u32, sent: usize, room: usize) -> Res
 
 /// # Safety
 /// As for [`bcast_bytes`].
-unsafe fn bcast_messages(core: &CommCore, bytes: *mut u8, len: usize, root: u32, call: Call) -> Result<()> {
+unsafe fn bcast_messages(turn: Turn<'_>, bytes: *mut u8, len: usize, root: u32) -> Result<()> {
     let payload = || Payload::Run { base: bytes, len };
-    if core.rank != root {
-        let got = internal::wait(internal::irecv(core, root, payload(), call)?)?;
-        return expect_len(call, root, got, len);
+    if turn.on.rank != root {
+        return internal::wait(turn, internal::irecv(turn, root, payload())?);
     }
-    let works = others(core).map(|r| internal::isend(core, r, payload(), call)).collect::<Result<Vec<_>>>()?;
-    internal::wait_all(works)
+    let works = others(turn.on).map(|r| internal::isend(turn, r, payload())).collect::<Result<Vec<_>>>()?;
+    internal::wait_all(turn, works)
 }

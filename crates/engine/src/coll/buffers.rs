@@ -1,7 +1,9 @@
 //! The user's buffers of a collective as plain runs of bytes: a run that is contiguous already is
 //! used in place, elements with holes are packed into memory of our own and unpacked at the end.
 
+use super::apart::Piece;
 use crate::datatype::Type;
+use crate::datatype::region::Region;
 use crate::payload::Payload;
 use crate::{Engine, Result, with};
 use mpi_abi::Datatype;
@@ -23,7 +25,8 @@ pub struct Arg {
 pub(super) struct Source {
     pub ptr: *const u8,
     pub len: usize,
-    _own: Option<Box<[u8]>>,
+    /// Packed, with where that came from.
+    own: Option<(Box<[u8]>, Payload)>,
 }
 
 /// Bytes to write; `commit` brings them to the user's memory.
@@ -55,6 +58,11 @@ impl Shape {
         with(|e| e.shape(datatype))
     }
 
+    /// The memory of `count` elements at element `at` from `base`.
+    pub(super) fn piece(&self, base: *mut u8, at: isize, count: usize) -> Piece<'_> {
+        Piece::Elements(Region { base: base.addr().wrapping_add_signed(at * self.extent), count, kind: &self.kind })
+    }
+
     /// The payload of `count` elements at element `at` from `base`.
     ///
     /// # Safety
@@ -71,10 +79,10 @@ impl Shape {
         let payload = unsafe { self.payload(base, at, count) };
         let len = payload.len();
         if let Some(run) = payload.run() {
-            return Source { ptr: run, len, _own: None };
+            return Source { ptr: run, len, own: None };
         }
         let own = payload.to_bytes();
-        Source { ptr: own.as_ptr(), len, _own: Some(own) }
+        Source { ptr: own.as_ptr(), len, own: Some((own, payload)) }
     }
 
     /// # Safety
@@ -97,7 +105,7 @@ impl Arg {
     /// The buffer is valid for reads.
     pub(super) unsafe fn source(&self) -> Result<Source> {
         if let Some(size) = with(|e| e.types.basic_size(self.datatype)) {
-            return Ok(Source { ptr: self.base, len: size * self.count, _own: None });
+            return Ok(Source { ptr: self.base, len: size * self.count, own: None });
         }
         // SAFETY: the caller vouches for the memory.
         Ok(unsafe { Shape::of(self.datatype)?.source(self.base, 0, self.count) })
@@ -115,7 +123,22 @@ impl Arg {
     }
 }
 
+impl Source {
+    /// The user's memory.
+    pub(super) fn piece(&self) -> Option<Piece<'_>> {
+        match &self.own {
+            None => Some(Piece::run(self.ptr, self.len)),
+            Some((_, payload)) => Piece::of(payload),
+        }
+    }
+}
+
 impl Target {
+    /// The user's memory.
+    pub(super) fn piece(&self) -> Option<Piece<'_>> {
+        if self.own.is_some() { Piece::of(&self.payload) } else { Some(Piece::run(self.ptr, self.len)) }
+    }
+
     /// Brings the bytes to the user's memory.
     pub(super) fn commit(mut self) {
         if let Some(own) = &self.own {

@@ -4,10 +4,12 @@
 //! Different counts: only the root knows them all. A rank whose block does not fit into its chunk
 //! says so in its line (`BY_MESSAGE`) and sends a message.
 
+use super::apart::{self, Piece};
 use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{bcast_bytes, expect_len, others};
 use super::buffers::{Arg, Shape, Source};
 use super::internal::{self, Copier};
+use super::turn::Turn;
 use super::{Collective, Row, by_schedule, check_root, core_of, enter, table, too_long};
 use crate::Result;
 use crate::comm::CommCore;
@@ -61,6 +63,15 @@ impl<'a> Layout<'a> {
         }
     }
 
+    /// All of its memory.
+    fn pieces(&self, ranks: u32) -> impl Iterator<Item = Piece<'_>> + Clone {
+        let parts = if self.counts.is_some() { ranks } else { 1 };
+        (0..parts).map(move |rank| {
+            let (at, count) = if self.counts.is_some() { self.place(rank) } else { (0, self.equal * ranks as usize) };
+            self.shape.piece(self.base, at, count)
+        })
+    }
+
     fn len(&self, rank: u32) -> usize {
         self.place(rank).1 * self.shape.size
     }
@@ -90,7 +101,7 @@ pub unsafe fn gather(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: Co
     let root = check_root(&core, root)?;
     let layout = recv.filter(|_| core.rank == root).map(Layout::equal).transpose()?;
     // SAFETY: the caller vouches for the buffers.
-    unsafe { gather_any(send, layout, root, &core, Call::Gather) }
+    unsafe { gather_any(send, layout, root, &core, Call::Gather, if core.rank == root { recv } else { send }) }
 }
 
 /// Collects blocks of different sizes on the root (MPI_Gatherv).
@@ -106,11 +117,15 @@ pub unsafe fn gatherv(send: Option<Arg>, recv: Option<Blocks<'_>>, root: c_int, 
         };
     }
     let root = check_root(&core, root)?;
-    let layout = recv.filter(|_| core.rank == root).map(Layout::blocks).transpose()?;
+    let recv = recv.filter(|_| core.rank == root);
+    recv.as_ref().map_or(Ok(()), apart::check_blocks)?;
+    let layout = recv.map(Layout::blocks).transpose()?;
     // SAFETY: the caller vouches for the buffers.
-    unsafe { gather_any(send, layout, root, &core, Call::Gatherv) }
+    unsafe { gather_any(send, layout, root, &core, Call::Gatherv, None) }
 }
 
+/// `block`: if all are alike.
+///
 /// # Safety
 /// As for [`gather`]; `recv` is there on the root.
 unsafe fn gather_any(
@@ -119,6 +134,7 @@ unsafe fn gather_any(
     root: u32,
     core: &CommCore,
     call: Call,
+    block: Option<Arg>,
 ) -> Result<()> {
     // SAFETY: the caller vouches for the buffer.
     let source = send.map(|s| unsafe { s.source() }).transpose()?;
@@ -130,18 +146,24 @@ unsafe fn gather_any(
             Ok(())
         }
     };
+    if let Some(layout) = &recv {
+        apart::check(source.iter().filter_map(Source::piece), layout.pieces(core.size()))?;
+    }
     if core.size() == 1 {
         return recv.as_ref().map_or(Ok(()), own);
     }
-    let mut state = enter(core, call)?;
+    let len = recv.as_ref().map_or_else(|| source.as_ref().map(|source| source.len), |layout| Some(layout.len(root)));
+    let turn = Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), None, block.as_ref())?;
+    let mut state = enter(turn)?;
     let Some((area, chunk)) = state.area_with_chunks() else {
         // SAFETY: the caller vouches for the buffers.
-        return unsafe { gather_messages(source, recv.as_ref(), root, core, call) };
+        return unsafe { gather_messages(source, recv.as_ref(), root, turn) };
     };
-    let step = area.step(call, root);
+    let step = area.step(turn);
     if core.rank == root {
         let Some(layout) = recv else { return Ok(()) };
-        own(&layout)?;
+        // Whatever is wrong with a block, the others are taken, so that the ranks stay in step.
+        let mut outcome = own(&layout);
         let mut late = Vec::new();
         for rank in others(core) {
             let line = area.await_line(step, rank)?;
@@ -151,15 +173,15 @@ unsafe fn gather_any(
             }
             let from = if line.note == IN_CHUNK { area.chunk_of(step, rank)?.cast_const() } else { line.payload };
             // SAFETY: line or chunk hold `len` bytes; the caller vouches for the buffer.
-            unsafe { put(&layout, rank, from, line.len, call) }?;
+            outcome = outcome.and(unsafe { put(&layout, rank, from, line.len, call) });
         }
         area.finish(step, false);
         let works = late
             .into_iter()
             // SAFETY: the caller vouches for the buffer until we have waited.
-            .map(|r| internal::irecv_copied_by(Copier::Sender, core, r, unsafe { layout.payload(r) }, call))
+            .map(|r| internal::irecv_copied_by(Copier::Sender, turn, r, unsafe { layout.payload(r) }))
             .collect::<Result<Vec<_>>>()?;
-        return internal::wait_all(works);
+        return internal::wait_all(turn, works).and(outcome);
     }
     let Some(source) = source else { return Ok(()) };
     let by_message = source.len > chunk;
@@ -168,7 +190,7 @@ unsafe fn gather_any(
     area.finish(step, false);
     if by_message {
         let payload = Payload::Run { base: source.ptr.cast_mut(), len: source.len };
-        internal::wait(internal::isend_copied_by(Copier::Sender, core, root, payload, call)?)?;
+        internal::wait(turn, internal::isend_copied_by(Copier::Sender, turn, root, payload)?)?;
     }
     Ok(())
 }
@@ -177,7 +199,7 @@ unsafe fn gather_any(
 ///
 /// # Safety
 /// The source is valid.
-unsafe fn offer(area: &mut Area, step: Step, source: &Source, chunk: usize) -> Result<()> {
+unsafe fn offer(area: &mut Area, step: Step<'_>, source: &Source, chunk: usize) -> Result<()> {
     if source.len <= LINE_BYTES {
         // SAFETY: the caller vouches for the source.
         return unsafe { area.publish_line(step, source.ptr, source.len) };
@@ -200,9 +222,7 @@ unsafe fn offer(area: &mut Area, step: Step, source: &Source, chunk: usize) -> R
 unsafe fn put(layout: &Layout<'_>, rank: u32, from: *const u8, len: usize, call: Call) -> Result<()> {
     // SAFETY: the caller vouches for the buffer.
     let mut payload = unsafe { layout.payload(rank) };
-    if len > payload.len() {
-        return Err(too_long(call, rank, len, payload.len()));
-    }
+    expect_len(call, rank, len, payload.len())?;
     if payload.run() == Some(from.cast_mut()) {
         return Ok(());
     }
@@ -213,28 +233,22 @@ unsafe fn put(layout: &Layout<'_>, rank: u32, from: *const u8, len: usize, call:
 
 /// # Safety
 /// As for [`gather_any`].
-unsafe fn gather_messages(
-    source: Option<Source>,
-    recv: Option<&Layout<'_>>,
-    root: u32,
-    core: &CommCore,
-    call: Call,
-) -> Result<()> {
-    match (core.rank == root, source, recv) {
+unsafe fn gather_messages(source: Option<Source>, recv: Option<&Layout<'_>>, root: u32, turn: Turn<'_>) -> Result<()> {
+    match (turn.on.rank == root, source, recv) {
         (true, source, Some(layout)) => {
-            let works = others(core)
+            let works = others(turn.on)
                 // SAFETY: the caller vouches for the buffer until we have waited.
-                .map(|r| internal::irecv(core, r, unsafe { layout.payload(r) }, call))
+                .map(|r| internal::irecv(turn, r, unsafe { layout.payload(r) }))
                 .collect::<Result<Vec<_>>>()?;
-            if let Some(source) = source {
+            let outcome = source.map_or(Ok(()), |source| {
                 // SAFETY: the caller vouches for both buffers.
-                unsafe { put(layout, root, source.ptr, source.len, call) }?;
-            }
-            internal::wait_all(works)
+                unsafe { put(layout, root, source.ptr, source.len, turn.called.call) }
+            });
+            internal::wait_all(turn, works).and(outcome)
         }
         (false, Some(source), _) => {
             let payload = Payload::Run { base: source.ptr.cast_mut(), len: source.len };
-            internal::wait(internal::isend(core, root, payload, call)?).map(|_| ())
+            internal::wait(turn, internal::isend(turn, root, payload)?)
         }
         _ => Ok(()),
     }
@@ -255,7 +269,7 @@ pub unsafe fn scatter(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: C
     let root = check_root(&core, root)?;
     let layout = send.filter(|_| core.rank == root).map(Layout::equal).transpose()?;
     // SAFETY: the caller vouches for the buffers.
-    unsafe { scatter_any(layout, recv, root, &core, Call::Scatter) }
+    unsafe { scatter_any(layout, recv, root, &core, Call::Scatter, if core.rank == root { send } else { recv }) }
 }
 
 /// Distributes blocks of different sizes (MPI_Scatterv).
@@ -273,11 +287,12 @@ pub unsafe fn scatterv(send: Option<Blocks<'_>>, recv: Option<Arg>, root: c_int,
     let root = check_root(&core, root)?;
     let layout = send.filter(|_| core.rank == root).map(Layout::blocks).transpose()?;
     // SAFETY: the caller vouches for the buffers.
-    unsafe { scatter_any(layout, recv, root, &core, Call::Scatterv) }
+    unsafe { scatter_any(layout, recv, root, &core, Call::Scatterv, None) }
 }
 
 /// The root's chunk holds a table of `ranks` lengths (8 bytes each) and the other ranks' blocks behind
-/// it, in rank order. Small blocks of few ranks fit into its line, and their lengths into the note.
+/// it, in rank order. Small blocks of few ranks fit into its line, and their lengths into the note. `block`: if all
+/// are alike.
 ///
 /// # Safety
 /// As for [`gather`]; `send` is there on the root.
@@ -287,18 +302,20 @@ unsafe fn scatter_any(
     root: u32,
     core: &CommCore,
     call: Call,
+    block: Option<Arg>,
 ) -> Result<()> {
     // SAFETY: the caller vouches for the buffer.
     let target = recv.map(|r| unsafe { r.target() }).transpose()?;
     let me = core.rank;
     let ranks = core.size() as usize;
+    let len = send.as_ref().map_or_else(|| target.as_ref().map(|target| target.len), |layout| Some(layout.len(root)));
+    let begin = || Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), None, block.as_ref());
     if me == root {
         let Some(layout) = send else { return Ok(()) };
         if let Some(target) = target {
+            apart::check(layout.pieces(core.size()), target.piece().into_iter())?;
             let len = layout.len(me);
-            if len > target.len {
-                return Err(too_long(call, me, len, target.len));
-            }
+            expect_len(call, me, len, target.len)?;
             // SAFETY: the caller vouches for both buffers; the target has room.
             let payload = unsafe { layout.payload(me) };
             if payload.run() != Some(target.ptr) {
@@ -315,10 +332,11 @@ unsafe fn scatter_any(
         if ranks == 1 {
             return Ok(());
         }
-        let mut state = enter(core, call)?;
+        let turn = begin()?;
+        let mut state = enter(turn)?;
         let mut messages = true;
         if let Some(area) = state.area() {
-            let step = area.step(call, root);
+            let step = area.step(turn);
             let len = |r: usize| if r as u32 == me { 0 } else { layout.len(r as u32) };
             // SAFETY: `publish` gives an address in our place with room for the block; the caller vouches for
             // the buffer.
@@ -330,20 +348,21 @@ unsafe fn scatter_any(
         if messages {
             let works = others(core)
                 // SAFETY: the caller vouches for the buffer until we have waited.
-                .map(|r| internal::isend_copied_by(Copier::Receiver, core, r, unsafe { layout.payload(r) }, call))
+                .map(|r| internal::isend_copied_by(Copier::Receiver, turn, r, unsafe { layout.payload(r) }))
                 .collect::<Result<Vec<_>>>()?;
-            internal::wait_all(works)?;
+            internal::wait_all(turn, works)?;
         }
         return Ok(());
     }
     let Some(target) = target else { return Ok(()) };
-    let mut state = enter(core, call)?;
+    let turn = begin()?;
+    let mut state = enter(turn)?;
     let mut messages = true;
     if let Some(area) = state.area() {
-        let step = area.step(call, root);
+        let step = area.step(turn);
         let line = area.await_line(step, root)?;
         if let Some((from, len)) = table::find(area, step, root, &line, ranks, me)? {
-            let fits = len <= target.len;
+            let fits = len == target.len;
             if fits {
                 // SAFETY: the block lies in line or chunk; the target has room.
                 unsafe { copy(target.ptr, from, len) };
@@ -359,7 +378,7 @@ unsafe fn scatter_any(
     }
     if messages {
         let payload = Payload::Run { base: target.ptr, len: target.len };
-        internal::wait(internal::irecv_copied_by(Copier::Receiver, core, root, payload, call)?)?;
+        internal::wait(turn, internal::irecv_copied_by(Copier::Receiver, turn, root, payload)?)?;
     }
     target.commit();
     Ok(())
@@ -377,7 +396,7 @@ pub unsafe fn allgather(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> 
     }
     let layout = Layout::equal(recv)?;
     // SAFETY: the caller vouches for the buffers.
-    unsafe { allgather_any(send, &layout, &core, Call::Allgather) }
+    unsafe { allgather_any(send, &layout, &core, Call::Allgather, Some(&recv)) }
 }
 
 /// Collects blocks of different sizes on all ranks (MPI_Allgatherv). `send` none = in place.
@@ -390,14 +409,23 @@ pub unsafe fn allgatherv(send: Option<Arg>, recv: Blocks<'_>, comm: Comm) -> Res
         // SAFETY: the caller's word.
         return unsafe { by_schedule(Call::Allgatherv, &Collective::Allgather { send, recv: recv.into() }, comm) };
     }
+    apart::check_blocks(&recv)?;
     let layout = Layout::blocks(recv)?;
     // SAFETY: the caller vouches for the buffers.
-    unsafe { allgather_any(send, &layout, &core, Call::Allgatherv) }
+    unsafe { allgather_any(send, &layout, &core, Call::Allgatherv, None) }
 }
 
+/// `block`: if all are alike.
+///
 /// # Safety
 /// As for [`gather`].
-unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore, call: Call) -> Result<()> {
+unsafe fn allgather_any(
+    send: Option<Arg>,
+    layout: &Layout<'_>,
+    core: &CommCore,
+    call: Call,
+    block: Option<&Arg>,
+) -> Result<()> {
     let me = core.rank;
     // SAFETY: the caller vouches for the buffers.
     let source = match send {
@@ -409,25 +437,28 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
             unsafe { layout.shape.source(layout.base, at, count) }
         }
     };
-    if source.len > layout.len(me) {
-        return Err(too_long(call, me, source.len, layout.len(me)));
+    if send.is_some() {
+        apart::check(source.piece().into_iter(), layout.pieces(core.size()))?;
     }
     // SAFETY: as above.
     unsafe { put(layout, me, source.ptr, source.len, call) }?;
-    let longest = (0..core.size()).map(|r| layout.len(r)).max().unwrap_or(0);
-    if core.size() == 1 || longest == 0 {
+    if core.size() == 1 {
         return Ok(());
     }
-    let mut state = enter(core, call)?;
+    let longest = (0..core.size()).map(|r| layout.len(r)).max().unwrap_or(0);
+    let turn = Turn::begin(core, call, None, block.map(|_| source.len), None, block)?;
+    if longest == 0 {
+        return Ok(());
+    }
+    let mut state = enter(turn)?;
     if longest <= LINE_BYTES
         && let Some(area) = state.area()
     {
-        let step = area.step_of_all(call);
+        let step = area.step_of_all(turn);
         // SAFETY: the source is valid.
         unsafe { area.publish_line(step, source.ptr, source.len) }?;
         for rank in others(core) {
-            let line = area.await_line(step, rank)?;
-            expect_len(call, rank, line.len, layout.len(rank))?;
+            let line = area.await_len(step, rank, layout.len(rank))?;
             // SAFETY: the line holds `len` bytes; the caller vouches for the buffer.
             unsafe { put(layout, rank, line.payload, line.len, call) }?;
         }
@@ -441,7 +472,7 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
             // SAFETY: the caller vouches for the buffer.
             let target = unsafe { layout.shape.target(layout.base, at, count) };
             // SAFETY: the target is as long as we say.
-            unsafe { bcast_bytes(&mut state, core, target.ptr, target.len, root, call) }?;
+            unsafe { bcast_bytes(&mut state, turn, target.ptr, target.len, root) }?;
             if root != me {
                 target.commit();
             }
@@ -457,7 +488,7 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
         .collect();
     let mut at = 0;
     while at < longest {
-        let step = area.step_of_all(call);
+        let step = area.step_of_all(turn);
         let mine = source.len.saturating_sub(at).min(chunk);
         let place = area.chunk(step)?;
         if mine > 0 {
@@ -467,10 +498,9 @@ unsafe fn allgather_any(send: Option<Arg>, layout: &Layout<'_>, core: &CommCore,
         area.publish_place(step, mine, 0);
         // Beginning behind me: not everybody reads the same chunk at the same time.
         for rank in (1..core.size()).map(|d| (me + d) % core.size()) {
-            let line = area.await_line(step, rank)?;
             let target = &mut targets[rank as usize];
             let part = target.len.saturating_sub(at).min(chunk);
-            expect_len(call, rank, line.len, part)?;
+            area.await_len(step, rank, part)?;
             if part > 0 {
                 // SAFETY: the chunk holds `part` bytes; the target has room for them.
                 unsafe { copy_out_part(target.ptr.add(at), area.chunk_of(step, rank)?, part, target.len) };

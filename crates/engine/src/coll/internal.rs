@@ -1,26 +1,30 @@
 //! Messages between the ranks of a communicator that the user does not see: on the engine's own
 //! context, so that they match nothing of the user's. Collectives that do not fit into shared
-//! chunks use them, and the management of communicators.
+//! chunks use them, and the management of communicators. Their tags say which collective they belong to.
 
-use crate::comm::CommCore;
+use super::bcast::expect_len;
+use super::disagree::wait_for;
+use super::turn::Turn;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
-use crate::progress::wait_for;
 pub(crate) use crate::protocol::copying::Copier;
-use crate::request::abandon;
 use crate::request::wait::Outcome;
-use crate::status::{Call, Waiting};
+use crate::request::{Role, abandon};
+use crate::status::Waiting;
 use crate::{Engine, Error, Result, lock, with};
-use mpi_abi::consts::{MPI_COMM_WORLD as WORLD, MPI_ERR_RANK};
+use mpi_abi::consts::{MPI_COMM_WORLD as WORLD, MPI_ERR_RANK, MPI_ERR_TRUNCATE};
 
 /// A message in work.
 #[derive(Clone, Copy)]
 pub(crate) struct InWork {
     raw: usize,
     what: Waiting,
+    /// Of a receive: from whom, and how many bytes have to come.
+    due: Option<(u32, usize)>,
 }
 
-fn route(core: &CommCore, rank: u32) -> Result<Route> {
+fn route(turn: Turn<'_>, rank: u32) -> Result<Route> {
+    let core = turn.via;
     let world = core.group.world_rank(rank).ok_or_else(|| {
         Error::new(MPI_ERR_RANK, format!("rank {rank} is not in a communicator of {} ranks", core.size()))
     })?;
@@ -28,50 +32,50 @@ fn route(core: &CommCore, rank: u32) -> Result<Route> {
 }
 
 /// Starts sending `payload` to `rank`.
-pub(crate) fn isend(core: &CommCore, rank: u32, payload: Payload, call: Call) -> Result<InWork> {
-    isend_copied_by(Copier::Either, core, rank, payload, call)
+pub(crate) fn isend(turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+    isend_copied_by(Copier::Either, turn, rank, payload)
 }
 
 /// Starts receiving from `rank` into `payload`.
-pub(crate) fn irecv(core: &CommCore, rank: u32, payload: Payload, call: Call) -> Result<InWork> {
-    irecv_copied_by(Copier::Either, core, rank, payload, call)
+pub(crate) fn irecv(turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+    irecv_copied_by(Copier::Either, turn, rank, payload)
 }
 
 /// As [`isend`]; says which side should copy if the kernel does it. Both sides must say the same, and the
 /// caller waits for the message next.
-pub(crate) fn isend_copied_by(
-    copier: Copier,
-    core: &CommCore,
-    rank: u32,
-    payload: Payload,
-    call: Call,
-) -> Result<InWork> {
-    let route = route(core, rank)?;
-    let (tag, waits) = (copier.tag(), copier == Copier::Sender);
+pub(crate) fn isend_copied_by(copier: Copier, turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+    let route = route(turn, rank)?;
+    let (tag, waits) = (turn.called.tag(copier), copier == Copier::Sender);
     let raw = with(|e| e.start_send(None, route, tag, payload, WORLD, Mode::Standard, waits))?;
-    Ok(InWork { raw, what: Waiting::message(call, route.peer, tag, route.context) })
+    Ok(InWork { raw, what: Waiting::message(turn.called.call, route.peer, tag, route.context), due: None })
 }
 
 /// As [`irecv`], see [`isend_copied_by`].
-pub(crate) fn irecv_copied_by(
-    copier: Copier,
-    core: &CommCore,
-    rank: u32,
-    payload: Payload,
-    call: Call,
-) -> Result<InWork> {
-    let route = route(core, rank)?;
-    let tag = copier.tag();
+pub(crate) fn irecv_copied_by(copier: Copier, turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+    let route = route(turn, rank)?;
+    let tag = turn.called.tag(copier);
+    let due = Some((rank, payload.len()));
     let raw = lock().start_recv(None, route, tag, payload, WORLD);
-    Ok(InWork { raw, what: Waiting::message(call, route.peer, tag, route.context) })
+    Ok(InWork { raw, what: Waiting::message(turn.called.call, route.peer, tag, route.context), due })
 }
 
-/// Waits for a message; the number of bytes received.
-pub(crate) fn wait(work: InWork) -> Result<usize> {
-    match wait_for(work.what, |e: &mut Engine| e.take_outcome(work.raw).transpose()) {
+/// Waits for a message, which has to have as many bytes as there is room for.
+pub(crate) fn wait(turn: Turn<'_>, work: InWork) -> Result<()> {
+    let mut sent = 0;
+    let ready = |e: &mut Engine| {
+        if let Some(Role::Recv(recv)) = e.requests.get(work.raw).map(|request| &request.role) {
+            sent = recv.total;
+        }
+        e.take_outcome(work.raw).transpose()
+    };
+    match wait_for(turn, work.what, ready) {
         Ok(outcome) => {
-            let Outcome { status, error, .. } = outcome?;
-            error.map_or(Ok(status.bytes as usize), |e| Err(*e))
+            let Outcome { error, .. } = outcome?;
+            match (error, work.due) {
+                (Some(error), _) if error.class != MPI_ERR_TRUNCATE => Err(*error),
+                (_, Some((rank, len))) => expect_len(turn.called.call, rank, sent, len),
+                (error, None) => error.map_or(Ok(()), |error| Err(*error)),
+            }
         }
         Err(error) => {
             abandon(work.raw);
@@ -81,105 +85,95 @@ pub(crate) fn wait(work: InWork) -> Result<usize> {
 }
 
 /// Waits for all; the first error after all have ended.
-pub(crate) fn wait_all(works: Vec<InWork>) -> Result<()> {
+pub(crate) fn wait_all(turn: Turn<'_>, works: Vec<InWork>) -> Result<()> {
     let mut outcome = Ok(());
     for work in works {
-        let one = wait(work).map(|_| ());
+        let one = wait(turn, work);
         outcome = outcome.and(one);
     }
     outcome
 }
 
-fn send_bytes(core: &CommCore, rank: u32, bytes: &[u8], call: Call) -> Result<InWork> {
-    isend(core, rank, Payload::Owned(bytes.into()), call)
+fn send_bytes(turn: Turn<'_>, rank: u32, bytes: &[u8]) -> Result<InWork> {
+    isend(turn, rank, Payload::Owned(bytes.into()))
 }
 
 /// Receives a message of any length from `rank`.
-fn recv_bytes(core: &CommCore, rank: u32, call: Call) -> Result<Vec<u8>> {
-    let route = route(core, rank)?;
-    let what = Waiting::message(call, route.peer, 0, route.context);
-    let (_, _, len) = wait_for(what, |e| e.contexts.peek(route.context, route.peer, 0))?;
+fn recv_bytes(turn: Turn<'_>, rank: u32) -> Result<Vec<u8>> {
+    let (route, tag) = (route(turn, rank)?, turn.called.tag(Copier::Either));
+    let what = Waiting::message(turn.called.call, route.peer, tag, route.context);
+    let (_, _, len) = wait_for(turn, what, |e| e.contexts.peek(route.context, route.peer, tag))?;
     let mut bytes = vec![0u8; len];
     let payload = Payload::Run { base: bytes.as_mut_ptr(), len };
-    wait(irecv(core, rank, payload, call)?)?;
+    wait(turn, irecv(turn, rank, payload)?)?;
     Ok(bytes)
 }
 
-/// `root`'s bytes, on all ranks, by messages along a binomial tree.
-pub(crate) fn bcast_by_messages(core: &CommCore, mine: &[u8], root: u32, call: Call) -> Result<Vec<u8>> {
-    let size = core.size();
-    let place = (core.rank + size - root) % size;
+/// `root`'s bytes on all ranks, along a binomial tree. Called by all ranks, without the engine's lock.
+pub(crate) fn bcast(turn: Turn<'_>, mine: &[u8], root: u32) -> Result<Vec<u8>> {
+    let (size, rank) = (turn.via.size(), turn.via.rank);
+    let place = (rank + size - root) % size;
     let bytes = if place == 0 {
         mine.to_vec()
     } else {
         // The parent is the place without its lowest set bit.
         let parent = place & (place - 1);
-        recv_bytes(core, (parent + root) % size, call)?
+        recv_bytes(turn, (parent + root) % size)?
     };
     let lowest = if place == 0 { size.next_power_of_two() } else { 1 << place.trailing_zeros() };
     let mut works = Vec::new();
     let mut bit = lowest >> 1;
     while bit > 0 {
         if place + bit < size {
-            works.push(send_bytes(core, (place + bit + root) % size, &bytes, call)?);
+            works.push(send_bytes(turn, (place + bit + root) % size, &bytes)?);
         }
         bit >>= 1;
     }
-    wait_all(works)?;
+    wait_all(turn, works)?;
     Ok(bytes)
-}
-
-/// Everybody's bytes, in rank order, on rank 0 only (elsewhere empty).
-fn gather_by_messages(core: &CommCore, mine: &[u8], call: Call) -> Result<Vec<Vec<u8>>> {
-    if core.rank != 0 {
-        wait(send_bytes(core, 0, mine, call)?)?;
-        return Ok(Vec::new());
-    }
-    let mut all = vec![mine.to_vec()];
-    for rank in 1..core.size() {
-        all.push(recv_bytes(core, rank, call)?);
-    }
-    Ok(all)
-}
-
-/// `root`'s bytes on all ranks. Called by all ranks, without the engine's lock.
-pub fn bcast(core: &CommCore, mine: &[u8], root: u32) -> Result<Vec<u8>> {
-    bcast_by_messages(core, mine, root, Call::CommCreate)
 }
 
 /// Everybody's bytes in rank order, on rank 0 only (elsewhere nothing). Lengths may differ. Called by
 /// all ranks, without the engine's lock.
-pub fn gather(core: &CommCore, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
-    gather_by_messages(core, mine, Call::CommCreate)
+pub(crate) fn gather(turn: Turn<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+    if turn.via.rank != 0 {
+        wait(turn, send_bytes(turn, 0, mine)?)?;
+        return Ok(Vec::new());
+    }
+    let mut all = vec![mine.to_vec()];
+    for rank in 1..turn.via.size() {
+        all.push(recv_bytes(turn, rank)?);
+    }
+    Ok(all)
 }
 
 /// Each rank's part of what rank 0 gives, which is in rank order (elsewhere unused). Called by all
 /// ranks, without the engine's lock.
-pub fn scatter(core: &CommCore, parts: Vec<Vec<u8>>) -> Result<Vec<u8>> {
-    if core.rank != 0 {
-        return recv_bytes(core, 0, Call::CommCreate);
+pub(crate) fn scatter(turn: Turn<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+    if turn.via.rank != 0 {
+        return recv_bytes(turn, 0);
     }
     let mut parts = parts.into_iter();
     let mine = parts.next().unwrap_or_default();
     let mut works = Vec::new();
     for (rank, part) in (1..).zip(parts) {
-        works.push(isend(core, rank, Payload::Owned(part.into()), Call::CommCreate)?);
+        works.push(isend(turn, rank, Payload::Owned(part.into()))?);
     }
-    wait_all(works)?;
+    wait_all(turn, works)?;
     Ok(mine)
 }
 
 /// Everybody's bytes in rank order, on all ranks. Lengths may differ. Called by all ranks, without
 /// the engine's lock.
-pub fn allgather(core: &CommCore, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let all = gather_by_messages(core, mine, Call::CommCreate)?;
+pub(crate) fn allgather(turn: Turn<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let all = gather(turn, mine)?;
     let mut joined = Vec::new();
     for part in &all {
         joined.extend_from_slice(&(part.len() as u64).to_ne_bytes());
         joined.extend_from_slice(part);
     }
-    let joined = bcast(core, &joined, 0)?;
-    let mut parts = Vec::with_capacity(core.size() as usize);
+    let joined = bcast(turn, &joined, 0)?;
+    let mut parts = Vec::with_capacity(turn.via.size() as usize);
     let mut rest = joined.as_slice();
     while let Some((len, tail)) = rest.split_first_chunk::<8>() {
         let len = (u64::from_ne_bytes(*len) as usize).min(tail.len());

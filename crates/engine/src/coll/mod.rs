@@ -11,22 +11,26 @@
 //! | `reduce` | Reduce, Allreduce, Scan, Exscan, short Reduce_scatter(_block) | line, chunk, segments |
 //! | `scatter` | longer Reduce_scatter(_block) | chunks with a piece of each block |
 //! | `internal` | what the management of communicators needs | messages |
+//! | `turn`, `disagree` | what was called goes along with everything; the report when ranks do not agree | |
 //! | `schedule/` | nonblocking, persistent, of neighbours, on intercommunicators | messages, step by step |
 
 mod alltoall;
+mod apart;
 mod area;
 mod bcast;
 pub mod buffers;
 mod collective;
+pub(crate) mod disagree;
 mod gather;
-pub mod internal;
+pub(crate) mod internal;
 mod reduce;
 mod scatter;
 pub mod schedule;
 mod table;
+pub(crate) mod turn;
 
 pub use alltoall::{Lane, alltoall, alltoallv, alltoallw};
-pub use bcast::{barrier, barrier_on, bcast};
+pub use bcast::{barrier, bcast};
 pub use buffers::Arg;
 pub use collective::{Collective, Row};
 pub use gather::{Blocks, allgather, allgatherv, gather, gatherv, scatter, scatterv};
@@ -41,6 +45,7 @@ use mpi_abi::consts::{MPI_ERR_ROOT, MPI_ERR_TRUNCATE};
 use shm::lock::Guard;
 use std::ffi::c_int;
 use std::sync::Arc;
+use turn::Turn;
 
 /// The collectives' state of a communicator.
 #[derive(Default)]
@@ -69,15 +74,6 @@ unsafe fn by_schedule(call: Call, what: &Collective, comm: Comm) -> Result<()> {
     unsafe { schedule::run(call, what, comm) }
 }
 
-/// Says to ranks that still call collectives that this one has called MPI_Finalize. Does not wait;
-/// where there is no room, or no collective was ever called, nothing is said.
-pub(crate) fn announce_end(core: &CommCore) {
-    let mut state = core.coll.lock();
-    if let Some(area) = state.area() {
-        area.announce(Call::Finalize);
-    }
-}
-
 fn check_root(core: &CommCore, root: c_int) -> Result<u32> {
     u32::try_from(root).ok().filter(|r| *r < core.size()).ok_or_else(|| {
         Error::new(MPI_ERR_ROOT, format!("the root is {root}, but the communicator has ranks 0 to {}", core.size() - 1))
@@ -85,10 +81,10 @@ fn check_root(core: &CommCore, root: c_int) -> Result<u32> {
 }
 
 /// The communicator's state with its area made.
-fn enter(core: &CommCore, call: Call) -> Result<Guard<'_, State>> {
-    let mut state = core.coll.lock();
+fn enter(turn: Turn<'_>) -> Result<Guard<'_, State>> {
+    let mut state = turn.on.coll.lock();
     if state.area.is_none() {
-        state.area = Some(Area::new(core, call)?);
+        state.area = Some(Area::new(turn)?);
     }
     Ok(state)
 }

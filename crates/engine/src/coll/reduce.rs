@@ -12,14 +12,16 @@
 //! Reduce_scatter of more than a few bytes is in `scatter`. User-defined operations and types with holes go by
 //! messages (`schedule`), and so does all for which there is no memory.
 
+use super::apart::{self, Piece};
 use super::area::{Area, LINE_BYTES, Step};
-use super::bcast::expect_len;
 use super::buffers::Arg;
 use super::scatter::{has_room, scatter_pieces};
-use super::{Collective, State, by_schedule, check_root, core_of, enter, total};
+use super::turn::Turn;
+use super::{Collective, State, by_schedule, check_root, core_of, enter, schedule, total};
 use crate::comm::CommCore;
 use crate::copy::copy;
 use crate::datatype::message_size;
+use crate::datatype::region::Region;
 use crate::op::Reduction;
 use crate::status::Call;
 use crate::{Result, with};
@@ -56,13 +58,19 @@ enum Want {
     None,
 }
 
+/// `apart`: `send` and `recv` are both used, and so must not overlap.
+///
 /// # Safety
 /// The buffers are valid for what the operation reads and writes.
-unsafe fn job(call: Call, send: Option<Arg>, recv: Arg, op: Op) -> Result<Option<Job>> {
+unsafe fn job(call: Call, send: Option<Arg>, recv: Arg, apart: bool, op: Op) -> Result<Option<Job>> {
     let arg = send.unwrap_or(recv);
     with(|e| {
-        let reducer = e.ops.reduction(&e.types, op, arg.datatype)?;
         let kind = e.types.committed(arg.datatype)?;
+        if let Some(send) = send.filter(|_| apart) {
+            let place = |arg: Arg| Piece::Elements(Region { base: arg.base.addr(), count: arg.count, kind });
+            apart::check_two(&place(send), &place(recv))?;
+        }
+        let reducer = e.ops.reduction(&e.types, op, arg.datatype)?;
         let element = kind.size();
         let plain = reducer.is_user() || kind.extent().cast_unsigned() != element;
         let len = message_size(kind, arg.count)?;
@@ -84,15 +92,18 @@ pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Co
             return by_schedule(Call::Reduce, &what, comm);
         }
         let root = check_root(&core, root)?;
-        let Some(job) = job(Call::Reduce, send, recv, op)? else { return by_schedule(Call::Reduce, &what, comm) };
+        let Some(job) = job(Call::Reduce, send, recv, core.rank == root, op)? else {
+            return by_schedule(Call::Reduce, &what, comm);
+        };
         let want = if core.rank == root { Want::UpTo(core.size() - 1) } else { Want::None };
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
-        if job.len == 0 || prefix(&job, &core, enter(&core, job.call)?, recv.base, want, Some(root))? {
+        let turn = Turn::begin(&core, Call::Reduce, Some(root), Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
+        if job.len == 0 || prefix(&job, turn, enter(turn)?, recv.base, want, Some(root))? {
             return Ok(());
         }
-        by_schedule(Call::Reduce, &what, comm)
+        schedule::run_on(turn, &what, comm)
     }
 }
 
@@ -101,32 +112,42 @@ pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Co
 /// # Safety
 /// As for [`reduce`].
 pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
+    // SAFETY: the caller vouches for the buffers.
+    unsafe { combine_all(Call::Allreduce, send, recv, op, comm) }
+}
+
+/// The same for any call that needs it.
+///
+/// # Safety
+/// As for [`reduce`].
+unsafe fn combine_all(call: Call, send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
     let what = Collective::Allreduce { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
         if core.remote.is_some() {
-            return by_schedule(Call::Allreduce, &what, comm);
+            return by_schedule(call, &what, comm);
         }
-        let Some(job) = job(Call::Allreduce, send, recv, op)? else {
-            return by_schedule(Call::Allreduce, &what, comm);
+        let Some(job) = job(call, send, recv, true, op)? else {
+            return by_schedule(call, &what, comm);
         };
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
-        let mut state = enter(&core, job.call)?;
+        let turn = Turn::begin(&core, call, None, Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
+        let mut state = enter(turn)?;
         let crowded = state.area().is_some_and(|area| area.crowded());
         let done = if job.len <= all_read(crowded) {
             let everything = Want::UpTo(core.size() - 1);
-            prefix(&job, &core, state, recv.base, everything, None)?
+            prefix(&job, turn, state, recv.base, everything, None)?
         } else if let Some((area, chunk)) = state.area_with_chunks() {
-            segmented(&job, &core, area, chunk, recv.base)?;
+            segmented(&job, turn, area, chunk, recv.base)?;
             true
         } else {
             drop(state);
             false
         };
-        if done { Ok(()) } else { by_schedule(Call::Allreduce, &what, comm) }
+        if done { Ok(()) } else { schedule::run_on(turn, &what, comm) }
     }
 }
 
@@ -144,15 +165,16 @@ pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<(
     let what = Collective::Scan { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let Some(job) = job(Call::Scan, send, recv, op)?.filter(|_| core.remote.is_none()) else {
+        let Some(job) = job(Call::Scan, send, recv, true, op)?.filter(|_| core.remote.is_none()) else {
             return by_schedule(Call::Scan, &what, comm);
         };
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
         let want = Want::UpTo(core.rank);
-        let done = prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None)?;
-        if done { Ok(()) } else { by_schedule(Call::Scan, &what, comm) }
+        let turn = Turn::begin(&core, Call::Scan, None, Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
+        let done = prefix(&job, turn, enter(turn)?, recv.base, want, None)?;
+        if done { Ok(()) } else { schedule::run_on(turn, &what, comm) }
     }
 }
 
@@ -166,15 +188,16 @@ pub unsafe fn exscan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result
     let what = Collective::Exscan { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let Some(job) = job(Call::Exscan, send, recv, op)?.filter(|_| core.remote.is_none()) else {
+        let Some(job) = job(Call::Exscan, send, recv, true, op)?.filter(|_| core.remote.is_none()) else {
             return by_schedule(Call::Exscan, &what, comm);
         };
         if core.size() == 1 {
             return Ok(());
         }
         let want = core.rank.checked_sub(1).map_or(Want::None, Want::UpTo);
-        let done = prefix(&job, &core, enter(&core, job.call)?, recv.base, want, None)?;
-        if done { Ok(()) } else { by_schedule(Call::Exscan, &what, comm) }
+        let turn = Turn::begin(&core, Call::Exscan, None, Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
+        let done = prefix(&job, turn, enter(turn)?, recv.base, want, None)?;
+        if done { Ok(()) } else { schedule::run_on(turn, &what, comm) }
     }
 }
 
@@ -195,18 +218,19 @@ unsafe fn keep(job: &Job, to: *mut u8) -> Result<()> {
 /// `to` is valid for the job's bytes where something is wanted.
 unsafe fn prefix(
     job: &Job,
-    core: &CommCore,
+    turn: Turn<'_>,
     mut state: Guard<'_, State>,
     to: *mut u8,
     want: Want,
     root: Option<u32>,
 ) -> Result<bool> {
+    let core = turn.on;
     // Scans wait for lower ranks only, and so may run ahead of the others.
-    let all = job.call == Call::Allreduce;
+    let all = matches!(job.call, Call::Allreduce | Call::ReduceScatter | Call::ReduceScatterBlock);
     if job.len <= LINE_BYTES
         && let Some(area) = state.area()
     {
-        let step = if all { area.step_of_all(job.call) } else { area.step(job.call, root.unwrap_or(0)) };
+        let step = if all { area.step_of_all(turn) } else { area.step(turn) };
         // SAFETY: the caller vouches for the contribution.
         unsafe { area.publish_line(step, job.from, job.len) }?;
         // SAFETY: lines hold the bytes; the caller vouches for `to`.
@@ -219,7 +243,7 @@ unsafe fn prefix(
     let mut at = 0;
     while at < job.len {
         let part = piece.min(job.len - at);
-        let step = if all { area.step_of_all(job.call) } else { area.step(job.call, root.unwrap_or(0)) };
+        let step = if all { area.step_of_all(turn) } else { area.step(turn) };
         let mine = area.chunk(step)?;
         // The root of Reduce reads its own contribution where it is, unless it lies where the result goes.
         let in_place = root == Some(core.rank) && !std::ptr::eq(job.from, to.cast_const());
@@ -236,8 +260,7 @@ unsafe fn prefix(
                 if rank == core.rank {
                     return Ok(own);
                 }
-                let line = area.await_line(step, rank)?;
-                expect_len(job.call, rank, line.len, part)?;
+                area.await_len(step, rank, part)?;
                 Ok(area.chunk_of(step, rank)?.cast_const())
             };
             let out = to.wrapping_add(at);
@@ -263,7 +286,14 @@ unsafe fn prefix(
 
 /// # Safety
 /// `to` is valid for the job's bytes where something is wanted.
-unsafe fn combine_lines(job: &Job, core: &CommCore, area: &Area, step: Step, to: *mut u8, want: Want) -> Result<()> {
+unsafe fn combine_lines(
+    job: &Job,
+    core: &CommCore,
+    area: &Area,
+    step: Step<'_>,
+    to: *mut u8,
+    want: Want,
+) -> Result<()> {
     let Want::UpTo(last) = want else { return Ok(()) };
     // Aligned for every basic type that fits into a line.
     let mut acc = [0u128; LINE_BYTES.div_ceil(16)];
@@ -276,8 +306,7 @@ unsafe fn combine_lines(job: &Job, core: &CommCore, area: &Area, step: Step, to:
             // SAFETY: at most a line's bytes; the caller vouches for the contribution.
             unsafe { copy(target, job.from, job.len) };
         } else {
-            let line = area.await_line(step, rank)?;
-            expect_len(job.call, rank, line.len, job.len)?;
+            let line = area.await_len(step, rank, job.len)?;
             // SAFETY: the line holds them; the buffers have room.
             unsafe { copy(target, line.payload, job.len) };
         }
@@ -297,7 +326,8 @@ unsafe fn combine_lines(job: &Job, core: &CommCore, area: &Area, step: Step, to:
 ///
 /// # Safety
 /// `to` is valid for the job's bytes.
-unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, to: *mut u8) -> Result<()> {
+unsafe fn segmented(job: &Job, turn: Turn<'_>, area: &mut Area, chunk: usize, to: *mut u8) -> Result<()> {
+    let core = turn.on;
     let elements = job.len / job.element;
     let piece = chunk / job.element;
     let pieces = elements.div_ceil(piece);
@@ -310,11 +340,11 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
         (from, n * (r + 1) / ranks - from)
     };
     let byte = |i: usize, e: usize| (i * piece + e) * job.element;
-    let mut sent: Vec<Step> = Vec::with_capacity(pieces);
-    let mut combined: Vec<Step> = Vec::with_capacity(pieces);
+    let mut sent: Vec<Step<'_>> = Vec::with_capacity(pieces);
+    let mut combined: Vec<Step<'_>> = Vec::with_capacity(pieces);
     for i in 0..pieces + 2 {
         if i < pieces {
-            let step = area.step_of_all(job.call);
+            let step = area.step_of_all(turn);
             let mine = area.chunk(step)?;
             let n = piece.min(elements - i * piece);
             let (from, len) = part(i, me);
@@ -330,15 +360,14 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
         if (1..=pieces).contains(&i) {
             let i = i - 1;
             let (from, len) = part(i, me);
-            let step = area.step_of_all(job.call);
+            let step = area.step_of_all(turn);
             let out = area.chunk(step)?;
             let n = piece.min(elements - i * piece);
             let place = |area: &Area, rank: usize| -> Result<*const u8> {
                 if rank == me {
                     return Ok(job.from.wrapping_add(byte(i, from)));
                 }
-                let line = area.await_line(sent[i], rank as u32)?;
-                expect_len(job.call, rank as u32, line.len, n * job.element)?;
+                area.await_len(sent[i], rank as u32, n * job.element)?;
                 Ok(area.chunk_of(sent[i], rank as u32)?.wrapping_add(from * job.element).cast_const())
             };
             // The sum is made in the user's memory: a chunk's lines are still in the caches of those that
@@ -368,8 +397,7 @@ unsafe fn segmented(job: &Job, core: &CommCore, area: &mut Area, chunk: usize, t
         if let Some(i) = i.checked_sub(2) {
             for rank in (1..ranks).map(|d| (me + d) % ranks) {
                 let (from, len) = part(i, rank);
-                let line = area.await_line(combined[i], rank as u32)?;
-                expect_len(job.call, rank as u32, line.len, len * job.element)?;
+                area.await_len(combined[i], rank as u32, len * job.element)?;
                 let bytes = area.chunk_of(combined[i], rank as u32)?;
                 // SAFETY: the chunk holds the part; the result has room for it, and my contribution
                 // there went into my chunk two iterations ago.
@@ -398,26 +426,25 @@ unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], 
     let all = Arg { count: total(counts), ..send.unwrap_or(recv) };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let by_messages =
-            || by_schedule(call, &Collective::ReduceScatter { send, recv, counts: counts.to_vec(), op }, comm);
-        let Some(job) = job(call, Some(all), recv, op)?.filter(|_| core.remote.is_none()) else {
-            return by_messages();
-        };
+        let what = || Collective::ReduceScatter { send, recv, counts: counts.to_vec(), op };
+        let job = job(call, Some(all), recv, send.is_some(), op)?.filter(|_| core.remote.is_none());
+        let Some(job) = job else { return by_schedule(call, &what(), comm) };
         if core.size() == 1 {
             return keep(&job, recv.base);
         }
         if job.len > SCATTERED {
-            let mut state = enter(&core, call)?;
+            let turn = Turn::begin(&core, call, None, Some(job.len), Some(op), Some(&all))?;
+            let mut state = enter(turn)?;
             let Some((area, chunk)) = state.area_with_chunks().filter(|(_, chunk)| has_room(&job, &core, *chunk))
             else {
                 drop(state);
-                return by_messages();
+                return schedule::run_on(turn, &what(), comm);
             };
-            return scatter_pieces(&job, counts, &core, (area, chunk), recv.base);
+            return scatter_pieces(&job, counts, turn, (area, chunk), recv.base);
         }
         // The whole vector is combined everywhere, and each rank keeps its block.
         let mut whole = vec![0u8; job.len];
-        allreduce(Some(all), Arg { base: whole.as_mut_ptr(), ..all }, op, comm)?;
+        combine_all(call, Some(all), Arg { base: whole.as_mut_ptr(), ..all }, op, comm)?;
         let before: usize = counts[..core.rank as usize].iter().sum();
         copy(recv.base, whole.as_ptr().add(before * job.element), counts[core.rank as usize] * job.element);
     }

@@ -3,8 +3,8 @@
 //! into the result. Each byte is copied once and read once, all ranks work at once.
 
 use super::area::{Area, Step};
-use super::bcast::expect_len;
 use super::reduce::Job;
+use super::turn::Turn;
 use crate::Result;
 use crate::comm::CommCore;
 
@@ -31,10 +31,11 @@ pub(super) fn has_room(job: &Job, core: &CommCore, chunk: usize) -> bool {
 pub(super) unsafe fn scatter_pieces(
     job: &Job,
     counts: &[usize],
-    core: &CommCore,
+    turn: Turn<'_>,
     (area, chunk): (&mut Area, usize),
     to: *mut u8,
 ) -> Result<()> {
+    let core = turn.on;
     let (ranks, me) = (core.size() as usize, core.rank as usize);
     let share = share(job, core, chunk);
     let bytes = share * job.element;
@@ -57,10 +58,10 @@ pub(super) unsafe fn scatter_pieces(
     });
     let from = kept.as_ref().map_or(job.from, Vec::as_ptr);
     let steps = counts.iter().max().map_or(0, |most| most.div_ceil(share));
-    let mut sent: Vec<Step> = Vec::with_capacity(steps);
+    let mut sent: Vec<Step<'_>> = Vec::with_capacity(steps);
     for i in 0..steps + AHEAD {
         if i < steps {
-            let step = area.step_of_all(job.call);
+            let step = area.step_of_all(turn);
             let mine = area.chunk(step)?;
             for rank in (0..ranks).filter(|rank| *rank != me) {
                 let block = from.wrapping_add(starts[rank] + i * bytes);
@@ -77,8 +78,7 @@ pub(super) unsafe fn scatter_pieces(
             if rank == me {
                 return Ok(from.wrapping_add(starts[me] + i * bytes));
             }
-            let line = area.await_line(step, rank as u32)?;
-            expect_len(job.call, rank as u32, line.len, published(i, rank))?;
+            area.await_len(step, rank as u32, published(i, rank))?;
             Ok(area.chunk_of(step, rank as u32)?.wrapping_add(me * bytes).cast_const())
         };
         let mut left = place(0)?;

@@ -15,7 +15,7 @@ const IN_LINE_RANKS: usize = 7;
 /// is a rank's length, 0 for mine; `read` copies a rank's block to an address with room for it.
 pub(super) fn publish(
     area: &mut Area,
-    step: Step,
+    step: Step<'_>,
     ranks: usize,
     len: impl Fn(usize) -> usize,
     read: impl Fn(&mut Area, usize, *mut u8),
@@ -51,7 +51,7 @@ pub(super) fn publish(
 /// Rank `me`'s block in what `from` published so: its address and length; none: it comes as a message.
 pub(super) fn find(
     area: &Area,
-    step: Step,
+    step: Step<'_>,
     from: u32,
     line: &Published,
     ranks: usize,

@@ -18,6 +18,7 @@ use shm::lock::Lock;
 use std::ffi::c_int;
 use std::sync::Arc;
 
+use coll::turn::Turns;
 use facts::Facts;
 
 /// Context of MPI_COMM_WORLD.
@@ -41,13 +42,16 @@ pub struct CommCore {
     pub coll: Lock<coll::State>,
     /// How many collectives by schedules were made.
     pub schedules: coll::schedule::Made,
+    /// Which collectives were called.
+    pub turns: coll::turn::Turns,
 }
 
 impl CommCore {
     /// A communicator's core.
     pub fn new(context: u32, group: Arc<Group>, rank: u32, remote: Option<Arc<Group>>) -> Self {
         let coll = Lock::new(coll::State::default());
-        Self { context, group, rank, remote, topology: None, coll, schedules: coll::schedule::Made::default() }
+        let schedules = coll::schedule::Made::default();
+        Self { context, group, rank, remote, topology: None, coll, schedules, turns: Turns::default() }
     }
 
     /// Ranks in the (local) group.

@@ -4,15 +4,17 @@
 //! a message that is sent anyway. What was taken and turns out to be unused is given back if nobody
 //! has taken more in the meantime.
 
-use super::Parent;
+use crate::coll::turn::Turn;
+use crate::coll::{disagree, internal};
 use crate::comm::CommCore;
 use crate::group::Group;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
 use crate::progress::wait_for;
+use crate::protocol::copying::Copier;
 use crate::request::{RecvState, Request, Role, abandon, wait};
 use crate::status::{Call, Waiting};
-use crate::{Engine, Error, Result, coll, lock, with};
+use crate::{Engine, Error, Result, lock, with};
 use mpi_abi::consts::{MPI_ANY_TAG, MPI_BYTE, MPI_COMM_WORLD, MPI_ERR_INTERN, MPI_ERR_LASTCODE, MPI_ERR_OTHER};
 use shm::Segment;
 use shm::sync::Ordering;
@@ -73,43 +75,42 @@ pub(super) fn give_back(first: u32, count: u32, unused: u32) {
 }
 
 /// Waits for all members, on both sides.
-pub(super) fn barrier(parent: &Parent) -> Result<()> {
-    coll::internal::allgather(parent.local(), &[])?;
-    if parent.core.remote.is_some() {
-        if parent.core.rank == 0 {
-            swap(&parent.core, &[])?;
+pub(super) fn barrier(turn: Turn<'_>) -> Result<()> {
+    internal::allgather(turn, &[])?;
+    if turn.on.remote.is_some() {
+        if turn.on.rank == 0 {
+            swap(turn, &[])?;
         }
-        coll::internal::allgather(parent.local(), &[])?;
+        internal::allgather(turn, &[])?;
     }
     Ok(())
 }
 
 /// `count` context numbers that all members know.
-pub(crate) fn contexts(core: &CommCore, count: u32) -> Result<u32> {
-    let mine = if core.rank == 0 { take(count)?.to_le_bytes() } else { [0; 4] };
-    let bytes = coll::internal::bcast(core, &mine, 0)?;
+pub(crate) fn contexts(turn: Turn<'_>, count: u32) -> Result<u32> {
+    let mine = if turn.via.rank == 0 { take(count)?.to_le_bytes() } else { [0; 4] };
+    let bytes = internal::bcast(turn, &mine, 0)?;
     Reader(&bytes).context()
 }
 
 /// What two sides of an intercommunicator tell each other: the other side's `mine`, and the
 /// context numbers. `count` of these are taken.
-pub(super) fn across(parent: &Parent, mine: &[u8], count: u32) -> Result<(u32, bool, Vec<u8>)> {
-    let local = parent.local();
+pub(super) fn across(turn: Turn<'_>, mine: &[u8], count: u32) -> Result<(u32, bool, Vec<u8>)> {
     let mut told = Vec::new();
-    if local.rank == 0 {
+    if turn.via.rank == 0 {
         let offer = take(count)?;
         told.extend(offer.to_le_bytes());
         told.extend(mine);
-        let theirs = swap(&parent.core, &told)?;
-        let context = if first_side(&parent.core) { offer } else { Reader(&theirs).context()? };
+        let theirs = swap(turn, &told)?;
+        let context = if first_side(turn.on) { offer } else { Reader(&theirs).context()? };
         told.clear();
         told.extend(context.to_le_bytes());
         told.extend(theirs.get(4..).unwrap_or_default());
     }
-    let told = coll::internal::bcast(local, &told, 0)?;
+    let told = internal::bcast(turn, &told, 0)?;
     let mut reader = Reader(&told);
     let context = reader.context()?;
-    Ok((context, first_side(&parent.core), reader.0.to_vec()))
+    Ok((context, first_side(turn.on), reader.0.to_vec()))
 }
 
 /// Whether my side of an intercommunicator is the one whose first process is first in the job.
@@ -119,15 +120,12 @@ pub(super) fn first_side(core: &CommCore) -> bool {
 }
 
 /// Exchanges messages between the first ranks of both sides of an intercommunicator.
-fn swap(core: &CommCore, mine: &[u8]) -> Result<Vec<u8>> {
-    let to = super::world_rank(core.peers(), 0)?;
-    let context = core.context + 1;
-    tell(context, to, LEADERS, mine)?;
-    hear(context, to, LEADERS)
+fn swap(turn: Turn<'_>, mine: &[u8]) -> Result<Vec<u8>> {
+    let to = super::world_rank(turn.on.peers(), 0)?;
+    let (context, tag) = (turn.on.context + 1, turn.called.tag(Copier::Either));
+    tell(context, to, tag, mine)?;
+    hear(turn.called.call, Some(turn), context, to, tag)
 }
-
-/// Tag of messages between the leaders of an intercommunicator, on the engine's context.
-const LEADERS: c_int = c_int::MAX;
 
 /// The tag, on the engine's context, for a call that the user gave a tag: negative, which no
 /// collective uses.
@@ -153,11 +151,12 @@ pub(super) fn tell(context: u32, to: u32, tag: c_int, bytes: &[u8]) -> Result<()
     wait::free(raw).map(|_| ())
 }
 
-/// Receives what the process `from` of the job told.
-pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
+/// Receives what the process `from` of the job told, in `call`, which has a turn if all ranks of a communicator
+/// take part in it.
+pub(super) fn hear(call: Call, turn: Option<Turn<'_>>, context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
     let peer = from.cast_signed();
-    let what = Waiting::message(Call::CommCreate, peer, tag, context);
-    let message = wait_for(what, |e| e.contexts.match_receive(context, peer, tag))?;
+    let what = Waiting::message(call, peer, tag, context);
+    let message = listen(turn, what, |e| e.contexts.match_receive(context, peer, tag))?;
     let len = message.len();
     let mut bytes = vec![0u8; len];
     // The bytes are ours, and nobody writes to them once the request is complete or abandoned.
@@ -169,7 +168,7 @@ pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
         e.deliver_unexpected(raw, message);
         raw
     });
-    match wait_for(what, |e| e.take_outcome(raw).transpose()) {
+    match listen(turn, what, |e| e.take_outcome(raw).transpose()) {
         Ok(outcome) => match outcome?.error {
             Some(error) => Err(*error),
             None => Ok(bytes),
@@ -178,6 +177,13 @@ pub(super) fn hear(context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
             abandon(raw);
             Err(error)
         }
+    }
+}
+
+fn listen<T>(turn: Option<Turn<'_>>, what: Waiting, ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+    match turn {
+        Some(turn) => disagree::wait_for(turn, what, ready),
+        None => wait_for(what, ready),
     }
 }
 
@@ -290,7 +296,7 @@ mod tests {
         let tags = [0, 1, 2, c_int::MAX - 2, c_int::MAX - 1, c_int::MAX];
         for (i, one) in tags.iter().enumerate() {
             assert_ne!(private(*one), MPI_ANY_TAG);
-            assert!(![LEADERS, DUPLICATES].contains(&private(*one)));
+            assert_ne!(private(*one), DUPLICATES);
             for other in &tags[..i] {
                 assert_ne!(private(*one), private(*other));
             }

@@ -9,6 +9,7 @@ use super::world_rank;
 use crate::comm::{CommCore, Kept, SELF_CONTEXT, bad_rank};
 use crate::errhandler::Handler;
 use crate::group::Group;
+use crate::status::Call;
 use crate::{Error, Result, with};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_GROUP, MPI_ERR_OTHER, MPI_MAX_STRINGTAG_LEN};
@@ -25,7 +26,7 @@ pub fn create_from_group(group: &Group, string_tag: &[u8], handler: Handler) -> 
     let Some(rank) = group.rank_of(me) else {
         return Err(Error::new(MPI_ERR_GROUP, format!("this process is not in the group of {}", group.size())));
     };
-    let context = meet(&[string_tag], group.iter().collect(), me, PAIR)?;
+    let context = meet(Call::CommCreateFromGroup, &[string_tag], group.iter().collect(), me, PAIR)?;
     Ok(with(|e| e.enter(None, CommCore::new(context, Arc::new(group.clone()), rank, None), Kept::with(handler), None)))
 }
 
@@ -60,7 +61,13 @@ pub fn intercomm_create_from_groups(
     // Everybody lists the processes in the same order, so that all talk to the same one.
     let first = world_rank(local, 0)? < world_rank(remote, 0)?;
     let (one, other) = if first { (local, remote) } else { (remote, local) };
-    let base = meet(&[b"inter", string_tag], one.iter().chain(other.iter()).collect(), me, TRIPLE)?;
+    let base = meet(
+        Call::IntercommCreateFromGroups,
+        &[b"inter", string_tag],
+        one.iter().chain(other.iter()).collect(),
+        me,
+        TRIPLE,
+    )?;
     connect(base, local, remote, me, handler)
 }
 
@@ -74,13 +81,13 @@ fn check_string_tag(string_tag: &[u8]) -> Result<()> {
 }
 
 /// `count` context numbers that `members` agree on: the first takes them and tells the others.
-fn meet(words: &[&[u8]], members: Vec<u32>, me: u32, count: u32) -> Result<u32> {
+fn meet(call: Call, words: &[&[u8]], members: Vec<u32>, me: u32, count: u32) -> Result<u32> {
     let context = SELF_CONTEXT + 1;
     let name = name(words, &members);
     let tag = hash(&name);
     let first = members.first().copied().unwrap_or(me);
     if me != first {
-        let told = agree::hear(context, first, tag)?;
+        let told = agree::hear(call, None, context, first, tag)?;
         let mut reader = Reader(&told);
         let number = reader.context()?;
         if reader.0 != name {

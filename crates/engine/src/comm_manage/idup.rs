@@ -14,7 +14,7 @@ use crate::info::Info;
 use crate::p2p::Route;
 use crate::payload::Payload;
 use crate::request::{Request, Role};
-use crate::status::Status;
+use crate::status::{Call, Status};
 use crate::{Engine, Result, with};
 use mpi_abi::Comm as Handle;
 use std::ffi::c_int;
@@ -61,6 +61,8 @@ pub fn idup(comm: Handle, copied: Option<Copied>) -> Result<Option<(Handle, usiz
         far => (&**near, far),
     };
     let first = world_rank(one, 0)?;
+    // Not awaited here, but in order with all that is.
+    parent.turn(Call::CommIdup)?;
     let context = core.context + 1;
     if parent.me != first {
         return Ok(with(|e| e.hear_of_duplicate(parent, copied, first, comm)));

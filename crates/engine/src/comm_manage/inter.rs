@@ -6,9 +6,11 @@
 
 use super::agree::{self, Inter, PAIR, Reader, TRIPLE, write_numbers};
 use super::{Parent, enter_inter, world_rank};
+use crate::coll::internal;
 use crate::comm::{CommCore, bad_rank};
 use crate::group::Group;
-use crate::{Error, Result, coll};
+use crate::status::Call;
+use crate::{Error, Result};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_COMM, MPI_ERR_TAG};
 use std::ffi::c_int;
@@ -30,6 +32,7 @@ pub fn intercomm_create(
     if tag < 0 {
         return Err(Error::new(MPI_ERR_TAG, format!("the tag is {tag}: it must not be negative")));
     }
+    let turn = parent.turn(Call::IntercommCreate)?;
     // The leader's part can fail by its own arguments: then it tells its group, which would wait
     // for it otherwise.
     let told = if parent.core.rank == leader {
@@ -38,11 +41,11 @@ pub fn intercomm_create(
             Ok(told) => told.clone(),
             Err(error) => agree::failure(error),
         };
-        coll::internal::bcast(&parent.core, &told, leader)?;
+        internal::bcast(turn, &told, leader)?;
         outcome?;
         told
     } else {
-        coll::internal::bcast(&parent.core, &[], leader)?
+        internal::bcast(turn, &[], leader)?
     };
     let mut reader = Reader(&told);
     let base = agree::success(&mut reader).map_err(|Error { class, text }| {
@@ -73,7 +76,7 @@ fn meet(group: &Group, peer: Handle, remote_leader: c_int, tag: c_int) -> Result
     write_numbers(&mut mine, group.iter());
     let (context, tag) = (peer.context + 1, agree::private(tag));
     agree::tell(context, there, tag, &mine)?;
-    let theirs = agree::hear(context, there, tag)?;
+    let theirs = agree::hear(Call::IntercommCreate, None, context, there, tag)?;
     let mut reader = Reader(&theirs);
     let base = reader.context()?;
     let remote = reader.group()?;
@@ -101,7 +104,7 @@ pub fn intercomm_merge(comm: Handle, high: bool) -> Result<Handle> {
             "the communicator is an intracommunicator, an intercommunicator is needed",
         ));
     };
-    let (context, first, theirs) = agree::across(&parent, &[u8::from(high)], PAIR)?;
+    let (context, first, theirs) = agree::across(parent.turn(Call::IntercommMerge)?, &[u8::from(high)], PAIR)?;
     let there = theirs.first().copied();
     let there = there.ok_or_else(agree::not_alike)?;
     let low = if (there != 0) == high { first } else { !high };

@@ -2,9 +2,11 @@
 
 use super::agree::{self, Inter, PAIR, Reader, TRIPLE, write_numbers};
 use super::{Parent, world_rank};
-use crate::comm::CommCore;
+use crate::coll::internal;
+use crate::coll::turn::Turn;
 use crate::group::Group;
-use crate::{Error, Result, coll};
+use crate::status::Call;
+use crate::{Error, Result};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG, MPI_ERR_COMM, MPI_ERR_GROUP, MPI_ERR_TAG, MPI_UNDEFINED};
 use std::collections::BTreeSet;
@@ -17,11 +19,11 @@ pub fn dup(comm: Handle) -> Result<Handle> {
     let parent = Parent::of(comm)?;
     match &parent.core.remote {
         None => {
-            let context = agree::contexts(&parent.core, PAIR)?;
+            let context = agree::contexts(parent.turn(Call::CommDup)?, PAIR)?;
             Ok(parent.intra(context, Arc::clone(&parent.core.group), parent.core.topology.clone()))
         }
         Some(remote) => {
-            let (base, first, _) = agree::across(&parent, &[], TRIPLE)?;
+            let (base, first, _) = agree::across(parent.turn(Call::CommDup)?, &[], TRIPLE)?;
             Ok(parent.inter(Inter::new(base, first), Arc::clone(&parent.core.group), Arc::clone(remote)))
         }
     }
@@ -39,7 +41,7 @@ pub fn create(comm: Handle, group: &Group) -> Result<Handle> {
     let inside = group.contains(parent.me);
     let first = group.world_rank(0).filter(|_| inside).and_then(|world| parent.core.group.rank_of(world));
     let color = first.map_or(MPI_UNDEFINED, u32::cast_signed);
-    let table = Table::gather(&parent, color, 0)?;
+    let table = Table::gather(parent.turn(Call::CommCreate)?, color, 0)?;
     match table.context_of(color) {
         Some(context) => Ok(parent.intra(context, Arc::new(group.clone()), None)),
         None => Ok(MPI_COMM_NULL),
@@ -50,7 +52,7 @@ fn create_inter(parent: &Parent, group: &Group) -> Result<Handle> {
     // Everybody on a side gives the same group, so each side's first rank speaks for all.
     let mut mine = Vec::new();
     write_numbers(&mut mine, group.iter());
-    let (base, first, theirs) = agree::across(parent, &mine, TRIPLE)?;
+    let (base, first, theirs) = agree::across(parent.turn(Call::CommCreate)?, &mine, TRIPLE)?;
     let remote = Reader(&theirs).group()?;
     Ok(parent.inter(Inter::new(base, first), Arc::new(group.clone()), Arc::new(remote)))
 }
@@ -80,7 +82,7 @@ pub fn create_group(comm: Handle, group: &Group, tag: c_int) -> Result<Handle> {
 pub(super) fn among(group: &Group, me: u32, context: u32, tag: c_int) -> Result<u32> {
     let first = world_rank(group, 0)?;
     if first != me {
-        return Reader(&agree::hear(context, first, tag)?).number();
+        return Reader(&agree::hear(Call::CommCreateGroup, None, context, first, tag)?).number();
     }
     let taken = agree::take(PAIR)?;
     for member in group.iter().skip(1) {
@@ -105,6 +107,11 @@ fn check_subset(group: &Group, of: &Group) -> Result<()> {
 
 /// Communicators of the members with the same `color`, ordered by `key`, then by rank.
 pub fn split(comm: Handle, color: c_int, key: c_int) -> Result<Handle> {
+    split_in(Call::CommSplit, comm, color, key)
+}
+
+/// The same as a part of another call.
+pub(super) fn split_in(call: Call, comm: Handle, color: c_int, key: c_int) -> Result<Handle> {
     if color < 0 && color != MPI_UNDEFINED {
         return Err(Error::new(
             MPI_ERR_ARG,
@@ -113,19 +120,20 @@ pub fn split(comm: Handle, color: c_int, key: c_int) -> Result<Handle> {
     }
     let parent = Parent::of(comm)?;
     if parent.core.remote.is_some() {
-        return split_inter(&parent, color, key);
+        return split_inter(&parent, call, color, key);
     }
-    let table = Table::gather(&parent, color, key)?;
+    let table = Table::gather(parent.turn(call)?, color, key)?;
     match table.context_of(color) {
         Some(context) => Ok(parent.intra(context, Arc::new(table.members(color, &parent.core.group)), None)),
         None => Ok(MPI_COMM_NULL),
     }
 }
 
-fn split_inter(parent: &Parent, color: c_int, key: c_int) -> Result<Handle> {
-    let mine = Table::collect(parent.local(), color, key, 0)?;
+fn split_inter(parent: &Parent, call: Call, color: c_int, key: c_int) -> Result<Handle> {
+    let turn = parent.turn(call)?;
+    let mine = Table::collect(turn, color, key, 0)?;
     // A triple for each color that my side may have: enough whichever side's numbers are used.
-    let (base, first, theirs) = agree::across(parent, &mine.to_bytes(), TRIPLE * parent.core.size())?;
+    let (base, first, theirs) = agree::across(turn, &mine.to_bytes(), TRIPLE * parent.core.size())?;
     let theirs = Table::read(&theirs)?;
     let remote = parent.core.peers();
     let position = mine.colors().intersection(&theirs.colors()).position(|common| *common == color);
@@ -145,12 +153,12 @@ struct Table {
 
 impl Table {
     /// Collects the rows and takes a context pair for each color.
-    fn gather(parent: &Parent, color: c_int, key: c_int) -> Result<Self> {
-        let core = &parent.core;
+    fn gather(turn: Turn<'_>, color: c_int, key: c_int) -> Result<Self> {
+        let core = turn.on;
         // The first rank does not know yet how many colors there are: at most one for each rank.
         let most = PAIR * core.size();
         let base = if core.rank == 0 { agree::take(most)? } else { 0 };
-        let table = Self::collect(core, color, key, base)?;
+        let table = Self::collect(turn, color, key, base)?;
         if core.rank == 0 {
             let used = PAIR * u32::try_from(table.colors().len()).unwrap_or(u32::MAX);
             agree::give_back(base, most, most.saturating_sub(used));
@@ -158,11 +166,11 @@ impl Table {
         Ok(table)
     }
 
-    fn collect(core: &CommCore, color: c_int, key: c_int, base: u32) -> Result<Self> {
+    fn collect(turn: Turn<'_>, color: c_int, key: c_int, base: u32) -> Result<Self> {
         let row = [color.cast_unsigned(), key.cast_unsigned(), base].map(u32::to_le_bytes).concat();
         let mut rows = Vec::new();
         let mut base = 0;
-        for bytes in coll::internal::allgather(core, &row)? {
+        for bytes in internal::allgather(turn, &row)? {
             let mut reader = Reader(&bytes);
             rows.push((reader.number()?.cast_signed(), reader.number()?.cast_signed()));
             base = base.max(reader.number()?);

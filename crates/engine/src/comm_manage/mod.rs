@@ -30,10 +30,12 @@ pub use inter::{intercomm_create, intercomm_merge};
 pub use make::{create, create_group, dup, split};
 pub use resource::split_type;
 
+use crate::coll::turn::Turn;
 use crate::comm::{Comm, CommCore, Kept};
 use crate::errhandler::Handler;
 use crate::group::{Comparison, Group};
 use crate::info::{self, Info};
+use crate::status::Call;
 use crate::topo::Topology;
 use crate::{Engine, Error, Result, naming, with};
 use mpi_abi::Comm as Handle;
@@ -136,6 +138,11 @@ impl Parent {
         self.local.as_ref().unwrap_or(&self.core)
     }
 
+    /// Begins a call that all processes of the communicator take part in; its arguments are good.
+    pub(crate) fn turn(&self, call: Call) -> Result<Turn<'_>> {
+        Turn::manage(&self.core, self.local(), call)
+    }
+
     /// An intracommunicator with this one's error handler; null for processes outside of `group`.
     pub(crate) fn intra(&self, context: u32, group: Arc<Group>, topology: Option<Arc<Topology>>) -> Handle {
         let Some(rank) = group.rank_of(self.me) else { return MPI_COMM_NULL };
@@ -204,7 +211,7 @@ pub fn free(handle: Handle) -> Result<()> {
 pub fn quiesce(handle: Handle) -> Result<()> {
     check_free(handle)?;
     let parent = Parent::of(handle)?;
-    agree::barrier(&parent)
+    agree::barrier(parent.turn(Call::CommDisconnect)?)
 }
 
 /// `MPI_IDENT`, `MPI_CONGRUENT`, `MPI_SIMILAR` or `MPI_UNEQUAL`.

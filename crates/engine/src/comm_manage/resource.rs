@@ -2,9 +2,12 @@
 //! user names, or the largest part that makes a difference.
 
 use super::hardware::{KINDS, Place, Resource};
-use super::{Parent, agree::Reader, split};
+use super::make::split_in;
+use super::{Parent, agree::Reader};
+use crate::coll::internal;
 use crate::info::Info;
-use crate::{Error, Result, coll};
+use crate::status::Call;
+use crate::{Error, Result};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{
     MPI_COMM_NULL, MPI_COMM_TYPE_HW_GUIDED, MPI_COMM_TYPE_HW_UNGUIDED, MPI_COMM_TYPE_RESOURCE_GUIDED,
@@ -13,6 +16,8 @@ use mpi_abi::consts::{
 use std::collections::HashMap;
 use std::ffi::c_int;
 
+/// What all this is a part of.
+const CALL: Call = Call::CommSplitType;
 const RESOURCE_TYPE: &str = "mpi_hw_resource_type";
 const PSET_NAME: &str = "mpi_pset_name";
 
@@ -33,20 +38,20 @@ pub fn split_type(comm: Handle, split_type: c_int, key: c_int, info: &Info) -> R
     if parent.core.remote.is_some() {
         // Both sides would have to agree on a choice that the standard leaves open: there is none.
         let color = color.filter(|_| split_type != MPI_COMM_TYPE_HW_UNGUIDED);
-        return Ok((split(comm, color.map_or(MPI_UNDEFINED, u32::cast_signed), key)?, None));
+        return Ok((split_in(CALL, comm, color.map_or(MPI_UNDEFINED, u32::cast_signed), key)?, None));
     }
     // The members may differ in who wants to be in no communicator, but not in the type; whether
     // any of them leaves the choice open must be known to all.
     let open = split_type == MPI_COMM_TYPE_HW_UNGUIDED;
     let place = if open { Place::now() } else { Place::default() };
-    let rows = coll::internal::allgather(&parent.core, &row(open, &place))?;
+    let rows = internal::allgather(parent.turn(CALL)?, &row(open, &place))?;
     if !rows.iter().any(|row| row.first() == Some(&1)) {
         let color = color.map_or(MPI_UNDEFINED, u32::cast_signed);
-        return Ok((split(comm, color, key)?, None));
+        return Ok((split_in(CALL, comm, color, key)?, None));
     }
     let Some((kind, name)) = choose(&rows)? else { return Ok((MPI_COMM_NULL, None)) };
     let color = place.number(kind).filter(|_| open).map_or(MPI_UNDEFINED, u32::cast_signed);
-    let new = split(comm, color, key)?;
+    let new = split_in(CALL, comm, color, key)?;
     Ok((new, (new != MPI_COMM_NULL).then_some(name)))
 }
 

@@ -19,6 +19,7 @@ mod external;
 mod pack;
 mod pairs;
 mod plan;
+pub(crate) mod region;
 mod signature;
 mod table;
 mod types;

@@ -2,6 +2,7 @@
 //! large messages the receiver reads the beginning while the sender writes the end.
 
 use super::{FIN, MOVED};
+use crate::coll::turn::is_collectives;
 use crate::copy::string_move_is_slow;
 use crate::p2p::matching::{Body, Offer};
 use crate::protocol::Transport;
@@ -30,8 +31,8 @@ const GATHER_MIN: usize = 256 << 10;
 const EXCHANGE_MIN_PACKED: usize = 1 << 20;
 const EXCHANGE_MIN: usize = 4 << 20;
 
-/// Which side of an internal message copies if the kernel does it. Travels as the message's tag, which
-/// internal messages have no other use for.
+/// Which side of an internal message copies if the kernel does it. Travels in the message's tag
+/// (`coll::turn`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copier {
     /// As size and the sender's waiting say.
@@ -45,18 +46,21 @@ pub(crate) enum Copier {
 }
 
 impl Copier {
-    /// The tag of a message with this wish.
-    pub(crate) fn tag(self) -> c_int {
-        self as c_int
+    /// Tags of messages that differ in nothing else.
+    pub(crate) const KINDS: c_int = 4;
+
+    /// The wish that is in a tag of a blocking collective.
+    pub(crate) fn of_tag(tag: c_int) -> Self {
+        let wishes = [Self::Sender, Self::Receiver, Self::Everybody];
+        wishes
+            .into_iter()
+            .find(|wish| is_collectives(tag) && *wish as c_int == tag % Self::KINDS)
+            .unwrap_or(Self::Either)
     }
 
     /// The wish of the message that a receive waits for; only the engine's own contexts have any.
     fn of(recv: &RecvState) -> Self {
-        let internal = recv.context % 2 == 1;
-        [Self::Sender, Self::Receiver, Self::Everybody]
-            .into_iter()
-            .find(|c| internal && c.tag() == recv.tag)
-            .unwrap_or(Self::Either)
+        if recv.context % 2 == 1 { Self::of_tag(recv.tag) } else { Self::Either }
     }
 }
 

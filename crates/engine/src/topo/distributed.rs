@@ -1,9 +1,11 @@
 //! Graphs of processes of which each process knows its own edges (MPI-5.0 section 8.5.4).
 
 use super::{Topology, other, parent};
+use crate::coll::internal;
 use crate::comm::{CommCore, bad_rank};
 use crate::comm_manage::agree::{self, PAIR, Reader};
-use crate::{Error, Result, coll};
+use crate::status::Call;
+use crate::{Error, Result};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::MPI_ERR_ARG;
 use std::ffi::c_int;
@@ -54,7 +56,7 @@ pub fn create_adjacent(comm: Handle, edges: Edges) -> Result<Handle> {
         check_weights("sourceweights", incoming)?;
         check_weights("destweights", outgoing)?;
     }
-    let context = agree::contexts(&parent.core, PAIR)?;
+    let context = agree::contexts(parent.turn(Call::DistGraphCreateAdjacent)?, PAIR)?;
     let group = Arc::clone(&parent.core.group);
     Ok(parent.intra(context, group, Some(Arc::new(Topology::Distributed(edges)))))
 }
@@ -117,7 +119,8 @@ pub fn create(comm: Handle, given: &Given<'_>) -> Result<Handle> {
     let parent = parent(comm)?;
     let core = &parent.core;
     given.check(core.size())?;
-    let all = coll::internal::gather(core, &given.to_bytes())?;
+    let turn = parent.turn(Call::DistGraphCreate)?;
+    let all = internal::gather(turn, &given.to_bytes())?;
     let told = if core.rank == 0 {
         match sort(&all) {
             Ok(edges) => {
@@ -129,7 +132,7 @@ pub fn create(comm: Handle, given: &Given<'_>) -> Result<Handle> {
     } else {
         Vec::new()
     };
-    let mine = coll::internal::scatter(core, told)?;
+    let mine = internal::scatter(turn, told)?;
     let mut reader = Reader(&mine);
     let context = agree::success(&mut reader)?;
     let edges = read_edges(&mut reader)?;

@@ -3,6 +3,7 @@
 use super::{Topology, first, mapped, other, parent};
 use crate::comm::{CommCore, bad_rank};
 use crate::comm_manage::agree::{self, PAIR};
+use crate::status::Call;
 use crate::{Engine, Error, Result};
 use mpi_abi::Comm as Handle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_ERR_ARG};
@@ -95,7 +96,7 @@ pub fn create(comm: Handle, index: &[c_int], edges: &[c_int]) -> Result<Handle> 
         return Ok(MPI_COMM_NULL);
     }
     let group = first(&parent.core.group, graph.nodes());
-    let context = agree::contexts(&parent.core, PAIR)?;
+    let context = agree::contexts(parent.turn(Call::GraphCreate)?, PAIR)?;
     Ok(parent.intra(context, group, Some(Arc::new(Topology::Graph(graph)))))
 }
 

@@ -15,6 +15,8 @@
 
 mod answer;
 mod coll;
+mod dispute;
+mod journal;
 mod lock;
 mod ring;
 mod sleep;

@@ -3,9 +3,10 @@
 //! and not handed out again; instead loom hears of its release as a write ([`Segment::use_piece`]).
 
 use crate::error::{Error, Result};
+use crate::journal::Journal;
 use crate::page::RankPage;
 use crate::purpose::Purpose;
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, AtomicU64};
 use loom::cell::UnsafeCell;
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
@@ -25,6 +26,8 @@ struct Piece {
 /// Heap memory in the role of the mapping.
 pub struct Segment {
     pages: Vec<RankPage>,
+    journals: Vec<Journal>,
+    disputes: AtomicU64,
     rings: Vec<AtomicU32>,
     contacts: Vec<AtomicU32>,
     pieces: Mutex<Vec<Piece>>,
@@ -41,6 +44,8 @@ impl Segment {
         let table = || (0..ranks * ranks).map(|_| AtomicU32::new(0)).collect();
         Ok(Self {
             pages: (0..ranks).map(|_| RankPage::default()).collect(),
+            journals: (0..ranks).map(|_| Journal::default()).collect(),
+            disputes: AtomicU64::new(0),
             rings: table(),
             contacts: table(),
             pieces: Mutex::new(Vec::new()),
@@ -55,6 +60,21 @@ impl Segment {
     /// The page of `rank`.
     pub fn rank_page(&self, rank: u32) -> &RankPage {
         &self.pages[rank as usize]
+    }
+
+    /// The journal of `rank`.
+    pub fn journal(&self, rank: u32) -> &Journal {
+        &self.journals[rank as usize]
+    }
+
+    /// See the real one.
+    pub(crate) fn disputes(&self) -> &AtomicU64 {
+        &self.disputes
+    }
+
+    /// See the real one.
+    pub fn wake_everybody(&self) {
+        self.pages.iter().for_each(RankPage::wake);
     }
 
     /// See the real one.

@@ -1,7 +1,7 @@
 //! Making a schedule: steps in order, and memory of its own.
 
 use super::fold::Fold;
-use super::{Bytes, Form, LANES, Schedule, Step};
+use super::{Bytes, Called, Form, LANES, Schedule, Step};
 use crate::coll::{Arg, too_long};
 use crate::comm::CommCore;
 use crate::datatype::{Type, message_size};
@@ -40,12 +40,14 @@ impl<'a> Builder<'a> {
     }
 
     /// The schedule, with tags of its own.
-    pub(super) fn finish(self, form: Form) -> Box<Schedule> {
+    pub(super) fn finish(self, form: Form, called: Called) -> Box<Schedule> {
+        let (number, tag) = self.core.schedules.next(form, called);
         Box::new(Schedule {
-            call: self.call,
+            called,
             form,
             core: Arc::clone(self.core),
-            tag: self.core.schedules.tag(form),
+            number,
+            tag,
             steps: self.steps,
             next: 0,
             parts: Vec::new(),

@@ -1,8 +1,10 @@
 //! Where the bytes of a step lie: a run, or elements of a type with holes, in the user's memory or in the
 //! schedule's own.
 
+use crate::coll::apart::Piece;
 use crate::copy::copy;
 use crate::datatype::Type;
+use crate::datatype::region::Region;
 use crate::payload::Payload;
 use std::sync::Arc;
 
@@ -37,6 +39,14 @@ impl Bytes {
         match self {
             Self::Run { len, .. } => *len,
             Self::Typed { count, kind, .. } => count * kind.size(),
+        }
+    }
+
+    /// The same as memory to compare.
+    pub(super) fn piece(&self) -> Piece<'_> {
+        match self {
+            Self::Run { base, len } => Piece::run(*base, *len),
+            Self::Typed { base, count, kind } => Piece::Elements(Region { base: base.addr(), count: *count, kind }),
         }
     }
 

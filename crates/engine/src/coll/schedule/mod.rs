@@ -20,16 +20,17 @@ mod run;
 mod tests;
 mod work;
 
-pub(crate) use run::Schedules;
+pub(crate) use run::{Schedules, fail_from};
 pub(crate) use work::{is_due, work};
 
-use super::Collective;
+use super::turn::{self, Called, Form, Turn};
+use super::{Collective, disagree};
 use crate::comm::CommCore;
 use crate::datatype::Type;
 use crate::op::Reduction;
 use crate::payload::Payload;
 use crate::request::persistent::Recipe;
-use crate::request::{Request, Role, State, wait};
+use crate::request::{Request, Role, State, abandon};
 use crate::status::{Call, Status};
 use crate::{Engine, Error, Result, with};
 use bytes::Bytes;
@@ -37,7 +38,7 @@ use mpi_abi::Comm;
 use mpi_abi::consts::MPI_ERR_REQUEST;
 use shm::calls;
 use shm::sync::{AtomicU32, Ordering};
-use shm::told::Turn;
+use shm::told;
 use std::ffi::c_int;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -47,10 +48,12 @@ use std::sync::Arc;
 const FIRST_TAG: c_int = 16;
 /// Tags of one schedule: streams of messages between two ranks, of which each is in order.
 pub(super) const LANES: c_int = 64;
-/// So many schedules have tags of their own before the numbers are used again: persistent ones, which live long, and
-/// others.
-const TAGGED: [u32; 2] = [1 << 22, 3 << 22];
-const _: () = assert!((TAGGED[0] as i64 + TAGGED[1] as i64) * (LANES as i64) + (FIRST_TAG as i64) < (1 << 31) - 8);
+/// So many persistent schedules have tags of their own before the numbers are used again, and so many others: as many
+/// can be in work at once on a communicator.
+const NUMBER_BITS: u32 = 15;
+/// Bits of a tag that say what was called, so that messages of different collectives do not meet.
+const CALLED_BITS: u32 = 8;
+const _: () = assert!(FIRST_TAG as i64 + ((LANES as i64) << (1 + NUMBER_BITS + CALLED_BITS)) <= turn::FIRST_TAG as i64);
 
 /// How many schedules a communicator has made, persistent ones and others: all ranks make the same ones in the same
 /// order. Counted under the engine's lock.
@@ -58,18 +61,21 @@ const _: () = assert!((TAGGED[0] as i64 + TAGGED[1] as i64) * (LANES as i64) + (
 pub struct Made([AtomicU32; 2]);
 
 impl Made {
-    /// The first tag of the next one.
-    fn tag(&self, form: Form) -> c_int {
+    /// Counts the next one: its number and its first tag.
+    fn next(&self, form: Form, called: Called) -> (u32, c_int) {
         let which = usize::from(form != Form::Persistent);
         // All that passes through the counter is the number.
-        let number = self.0[which].fetch_add(1, Ordering::Relaxed) % TAGGED[which];
-        let before = if which == 0 { 0 } else { TAGGED[0] };
-        FIRST_TAG + (before + number).cast_signed() * LANES
+        let number = self.0[which].fetch_add(1, Ordering::Relaxed) % (1 << NUMBER_BITS);
+        if form == Form::Blocking {
+            return (number, called.lanes());
+        }
+        let own = (which as u32) << NUMBER_BITS | number;
+        (number, FIRST_TAG + (own << CALLED_BITS | called.hash(CALLED_BITS)).cast_signed() * LANES)
     }
 
-    /// How many, as [`Turn`] counts them.
+    /// How many, as [`told::Turn`] counts them.
     pub(crate) fn counts(&self) -> [u32; 2] {
-        [0, 1].map(|which: usize| self.0[which].load(Ordering::Relaxed) % TAGGED[which])
+        [0, 1].map(|which: usize| self.0[which].load(Ordering::Relaxed) % (1 << NUMBER_BITS))
     }
 }
 
@@ -97,20 +103,13 @@ struct Part {
     step: usize,
 }
 
-/// How the user made it, which says what it is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Blocking,
-    Nonblocking,
-    Persistent,
-}
-
 /// A collective in work, or one that can be started again.
 pub struct Schedule {
-    call: Call,
+    called: Called,
     form: Form,
     core: Arc<CommCore>,
-    /// Tag of its first lane.
+    /// Which one of its communicator it is (see [`Made`]), and the tag of its first lane.
+    number: u32,
     tag: c_int,
     steps: Vec<Step>,
     /// The step to do next.
@@ -142,26 +141,20 @@ impl fmt::Debug for Schedule {
 impl Schedule {
     /// What the user called.
     fn name(&self) -> String {
-        let name = super::call_name(self.call as u32);
-        match self.form {
-            Form::Blocking => name.to_owned(),
-            Form::Nonblocking => format!("I{}", name.to_lowercase()),
-            Form::Persistent => format!("{name}_init"),
-        }
+        self.form.name(self.called.call as u32)
     }
 
     /// What a status page says of it, if another call than the waiting one has started it.
     pub(crate) fn operation(&self) -> u32 {
         match self.form {
             Form::Blocking => 0,
-            form => calls::operation(self.call as u32, form == Form::Persistent),
+            form => calls::operation(self.called.call as u32, form == Form::Persistent),
         }
     }
 
     /// Which one it is, and for whom it waits, for reports.
-    pub(crate) fn turn(&self) -> Turn {
-        let number = ((self.tag - FIRST_TAG) / LANES).cast_unsigned();
-        let (kind, number) = if number < TAGGED[0] { (0, number) } else { (1, number - TAGGED[0]) };
+    pub(crate) fn turn(&self) -> told::Turn {
+        let (kind, number) = (usize::from(self.form != Form::Persistent), self.number);
         let peer = |part: &Part| match self.steps.get(part.step) {
             Some(Step::Recv { from: peer, .. } | Step::Send { to: peer, .. }) => Some(*peer),
             _ => None,
@@ -169,7 +162,7 @@ impl Schedule {
         let mut awaited: Vec<u32> = self.parts.iter().filter_map(peer).collect();
         awaited.sort_unstable();
         awaited.dedup();
-        Turn { kind, number, awaited }
+        told::Turn { kind, number, awaited }
     }
 
     /// The context of its communicator.
@@ -192,8 +185,11 @@ impl Schedule {
 /// # Safety
 /// The buffers are valid for what the operation reads and writes until the request is complete.
 pub unsafe fn start(call: Call, what: &Collective, comm: Comm) -> Result<usize> {
-    // SAFETY: the caller's word.
-    with(|e| unsafe { e.start_collective(call, Form::Nonblocking, what, comm) })
+    with(|e| {
+        // SAFETY: the caller's word.
+        let schedule = unsafe { e.schedule(call, Form::Nonblocking, what, comm) }?;
+        Ok(e.start_schedule(schedule, comm))
+    })
 }
 
 /// Makes a request for a collective that can be started as often as the user likes.
@@ -216,21 +212,41 @@ pub unsafe fn init(call: Call, what: &Collective, comm: Comm) -> Result<usize> {
 /// # Safety
 /// The buffers are valid for what the operation reads and writes for the whole call.
 pub unsafe fn run(call: Call, what: &Collective, comm: Comm) -> Result<()> {
-    // SAFETY: the caller's word.
-    let raw = with(|e| unsafe { e.start_collective(call, Form::Blocking, what, comm) })?;
-    wait::wait_or_abandon(call, raw)?.error.map_or(Ok(()), |error| Err(*error))
+    let (core, called, raw) = with(|e| {
+        // SAFETY: the caller's word.
+        let schedule = unsafe { e.schedule(call, Form::Blocking, what, comm) }?;
+        let (core, called) = (Arc::clone(&schedule.core), schedule.called);
+        Ok((core, called, e.start_schedule(schedule, comm)))
+    })?;
+    wait_for(Turn { on: &core, via: &core, called }, raw)
+}
+
+/// The same for a collective that has begun.
+///
+/// # Safety
+/// As for [`run`].
+pub(super) unsafe fn run_on(turn: Turn<'_>, what: &Collective, comm: Comm) -> Result<()> {
+    let raw = with(|e| {
+        // SAFETY: the caller's word.
+        let schedule = unsafe { e.schedule_of(turn.called, what, comm) }?;
+        Ok(e.start_schedule(schedule, comm))
+    })?;
+    wait_for(turn, raw)
+}
+
+fn wait_for(turn: Turn<'_>, raw: usize) -> Result<()> {
+    let waiting = with(|e| e.waiting_for(raw, turn.called.call));
+    let outcome = disagree::wait_for(turn, waiting, |e| e.take_outcome(raw).transpose());
+    outcome.inspect_err(|_| abandon(raw))??.error.map_or(Ok(()), |error| Err(*error))
 }
 
 impl Engine {
-    /// # Safety
-    /// As for [`start`].
-    unsafe fn start_collective(&mut self, call: Call, form: Form, what: &Collective, comm: Comm) -> Result<usize> {
-        // SAFETY: the caller's word.
-        let schedule = unsafe { self.schedule(call, form, what, comm) }?;
+    /// Begins to carry out a schedule; its request.
+    fn start_schedule(&mut self, schedule: Box<Schedule>, comm: Comm) -> usize {
         let request = Request::active(Role::Collective(Some(schedule)), Payload::EMPTY, self.comm_raw(comm));
         let raw = self.requests.insert(request);
         self.advance(raw);
-        Ok(raw)
+        raw
     }
 
     /// Starts a persistent collective again.

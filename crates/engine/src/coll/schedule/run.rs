@@ -1,14 +1,16 @@
 //! Carrying schedules out: a step after the other until one has to wait. What lets it go on is the end of a
 //! message, which puts the schedule into a queue that `Engine::progress` looks at.
 
-use super::{Part, Schedule, Step};
+use super::{Called, Form, Part, Schedule, Step};
 use crate::comm::CommCore;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
+use crate::progress::wait_out;
 use crate::request::{Request, Role};
 use crate::status::Status;
-use crate::{Engine, Error};
+use crate::{Engine, Error, with};
 use mpi_abi::consts::{MPI_COMM_WORLD, MPI_ERR_TRUNCATE};
+use std::sync::Arc;
 
 /// Schedules that something is to be done for.
 #[derive(Default)]
@@ -51,8 +53,9 @@ impl Engine {
 
     /// Goes on with a schedule as far as that is possible now.
     pub(super) fn advance(&mut self, raw: usize) {
-        let Some(Role::Collective(place)) = self.requests.get_mut(raw).map(|request| &mut request.role) else { return };
-        // Out of the table, for its steps need the engine.
+        let active = self.requests.get_mut(raw).filter(|request| request.is_active());
+        let Some(Role::Collective(place)) = active.map(|request| &mut request.role) else { return };
+        // One that has failed meanwhile is over. Out of the table, for its steps need the engine.
         let Some(mut schedule) = place.take() else { return };
         schedule.queued = false;
         let stop = if schedule.working { Stop::Waits } else { self.carry_out(raw, &mut schedule) };
@@ -192,6 +195,23 @@ impl Engine {
         schedule.working || schedule.parts.iter().any(shared)
     }
 
+    /// A schedule in work ends with an error: what it has begun goes on with bytes of our own.
+    #[cold]
+    fn fail_schedule(&mut self, raw: usize, error: &Error) {
+        let Some(request) = self.requests.get_mut(raw).filter(|request| request.is_active()) else { return };
+        let Role::Collective(Some(schedule)) = &mut request.role else { return };
+        let parts = std::mem::take(&mut schedule.parts);
+        schedule.next = schedule.steps.len();
+        if request.recipe.is_none() {
+            request.role = Role::Collective(None);
+        }
+        for part in parts {
+            self.abandon_request(part.raw);
+        }
+        self.fail_request(raw, error.clone());
+        self.something_happened();
+    }
+
     /// The call that started a schedule is given up: what it has begun goes on with bytes of our own.
     #[cold]
     pub(crate) fn abandon_schedule(&mut self, raw: usize) {
@@ -200,6 +220,34 @@ impl Engine {
         for part in std::mem::take(&mut schedule.parts) {
             self.abandon_request(part.raw);
         }
+    }
+}
+
+impl Request {
+    /// Communicator and call of a collective in work that the user has a request for.
+    pub(crate) fn started_collective(&self) -> Option<(&Arc<CommCore>, Called)> {
+        match &self.role {
+            Role::Collective(Some(schedule)) if self.is_active() && schedule.form != Form::Blocking => {
+                Some((&schedule.core, schedule.called))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// All collectives of a communicator from the `number`-th on that the user has requests for end with `error`.
+#[cold]
+pub(crate) fn fail_from(core: &Arc<CommCore>, number: u32, error: &Error) {
+    let concerned = |request: &Request| {
+        let started = request.started_collective();
+        started.is_some_and(|(on, called)| Arc::ptr_eq(on, core) && called.number >= number)
+    };
+    let raws: Vec<usize> =
+        with(|e| e.requests.iter().filter(|(_, request)| concerned(request)).map(|(raw, _)| raw).collect());
+    for raw in raws {
+        // As when a call is given up: nobody writes into the user's memory any more.
+        wait_out(|e| !e.is_worked_on(raw));
+        with(|e| e.fail_schedule(raw, error));
     }
 }
 

@@ -5,6 +5,7 @@
 use super::build::Builder;
 use super::{Bytes, Form, Schedule, Step};
 use crate::Engine;
+use crate::coll::turn::{ANY_BYTES, Detail, count};
 use crate::coll::{Arg, Collective, Row};
 use crate::comm::CommCore;
 use crate::datatype::Type;
@@ -267,7 +268,7 @@ fn try_reduction(kind: Kind, (near, far): (usize, usize), n: usize, elements: El
         };
         let mut builder = Builder::new(&rank.e, &rank.core, Call::Allreduce);
         builder.plan(&collective).expect("arguments");
-        schedules.push(builder.finish(Form::Nonblocking));
+        schedules.push(finish(builder, Form::Nonblocking));
     }
     carry_out(&mut schedules, &mut chance);
     for (world, rank) in all.iter().enumerate() {
@@ -290,6 +291,12 @@ fn try_reduction(kind: Kind, (near, far): (usize, usize), n: usize, elements: El
         }
         assert_eq!(rank.recv[n * elements.width()], GUARD, "{what}");
     }
+}
+
+/// The schedule, as the communicator's next collective.
+fn finish(builder: Builder<'_>, form: Form) -> Box<Schedule> {
+    let called = count(builder.core, builder.call, form, None, ANY_BYTES, Detail::NONE).expect("no dispute");
+    builder.finish(form, called)
 }
 
 #[test]
@@ -345,7 +352,7 @@ fn an_alltoall_in_place_sends_what_was_there() {
                 let recv = Row::Equal(Arg { base: rank.recv.as_mut_ptr().cast(), count: 1, datatype: MPI_UINT32_T });
                 let mut builder = Builder::new(&rank.e, &rank.core, Call::Alltoall);
                 builder.plan(&Collective::Alltoall { send: None, recv }).expect("arguments");
-                schedules.push(builder.finish(Form::Nonblocking));
+                schedules.push(finish(builder, Form::Nonblocking));
             }
             carry_out(&mut schedules, &mut Chance(seed));
             for (me, rank) in all.iter().enumerate() {
@@ -394,7 +401,7 @@ fn edges_between_the_same_two_keep_their_order_and_grids_their_directions() {
                 let what = Collective::NeighborAlltoall { send: row(&mut rank.send), recv: row(&mut rank.recv) };
                 let mut builder = Builder::new(&rank.e, &rank.core, Call::NeighborAlltoall);
                 builder.plan(&what).expect("arguments");
-                schedules.push(builder.finish(Form::Nonblocking));
+                schedules.push(finish(builder, Form::Nonblocking));
             }
             carry_out(&mut schedules, &mut Chance(seed));
             for (me, rank) in all.iter().enumerate() {
@@ -414,7 +421,7 @@ fn a_barrier_ends_for_nobody_before_all_have_begun() {
                 .map(|rank| {
                     let mut builder = Builder::new(&rank.e, &rank.core, Call::Barrier);
                     builder.plan(&Collective::Barrier).expect("no arguments");
-                    builder.finish(Form::Nonblocking)
+                    finish(builder, Form::Nonblocking)
                 })
                 .collect();
             // Without the late one those that wait for it do not come to an end.
@@ -449,7 +456,7 @@ fn each_schedule_has_tags_of_its_own() {
     let tag = |form: Form| {
         let mut builder = Builder::new(&all[0].e, &all[0].core, Call::Barrier);
         builder.plan(&Collective::Barrier).expect("no arguments");
-        builder.finish(form).tag
+        finish(builder, form).tag
     };
     let tags = [Form::Persistent, Form::Nonblocking, Form::Persistent, Form::Blocking].map(tag);
     assert!(tags.iter().all(|tag| *tag >= super::FIRST_TAG));

@@ -3,6 +3,7 @@
 
 use super::super::Bytes;
 use super::super::build::{Builder, Place};
+use super::apart;
 use crate::Result;
 use crate::coll::{Arg, Row};
 use std::ffi::c_int;
@@ -16,6 +17,7 @@ impl Builder<'_> {
             (Place::Root, send, Some(recv)) => {
                 let far = self.far();
                 let blocks = self.row(recv, far.len())?;
+                apart(send.as_slice(), &blocks)?;
                 for other in self.others(&far) {
                     self.recv(far[other], blocks[other].clone());
                 }
@@ -39,6 +41,7 @@ impl Builder<'_> {
             (Place::Root, Some(send), recv) => {
                 let far = self.far();
                 let blocks = self.row(send, far.len())?;
+                apart(&blocks, recv.as_slice())?;
                 for other in self.others(&far) {
                     self.send(far[other], blocks[other].clone());
                 }
@@ -62,6 +65,9 @@ impl Builder<'_> {
             Some(send) => self.bytes(send)?,
             None => blocks[self.me()].clone(),
         };
+        if send.is_some() {
+            apart(std::slice::from_ref(&mine), &blocks)?;
+        }
         for other in self.others(&far) {
             self.recv(far[other], blocks[other].clone());
         }
@@ -92,6 +98,7 @@ impl Builder<'_> {
             }
             return Ok(());
         }
+        apart(&outgoing, &blocks)?;
         for other in self.others(&far) {
             self.recv(far[other], blocks[other].clone());
         }

@@ -15,18 +15,25 @@ mod reduce;
 mod scan;
 mod spread;
 
-use super::build::Builder;
+use super::build::{Builder, Place};
 use super::{Bytes, Form, Schedule};
-use crate::coll::{Collective, Row};
+use crate::coll::turn::{self, Called, Detail};
+use crate::coll::{Arg, Collective, Row, apart, total};
 use crate::status::Call;
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, check};
 use mpi_abi::Comm;
 use mpi_abi::consts::{MPI_ERR_BUFFER, MPI_ERR_COMM};
+use std::ffi::c_int;
 use std::sync::Arc;
 
 /// Up to so many ranks exchange short messages each with each: one round, in which every rank wakes every other
 /// one. More ranks go through one of them.
 pub(super) const FEW: usize = 8;
+
+/// An error if what is sent and what is received overlap.
+fn apart(send: &[Bytes], recv: &[Bytes]) -> Result<()> {
+    apart::check(send.iter().map(Bytes::piece), recv.iter().map(Bytes::piece))
+}
 
 impl Engine {
     /// The schedule of a collective; counts it as the communicator's next.
@@ -43,7 +50,19 @@ impl Engine {
         let core: &Arc<_> = &self.comm(comm)?.core;
         let mut builder = Builder::new(self, core, call);
         builder.plan(what)?;
-        Ok(builder.finish(form))
+        let called = builder.count(form, what)?;
+        Ok(builder.finish(form, called))
+    }
+
+    /// The schedule of a blocking collective that has begun.
+    ///
+    /// # Safety
+    /// As for [`Self::schedule`].
+    pub(super) unsafe fn schedule_of(&self, called: Called, what: &Collective, comm: Comm) -> Result<Box<Schedule>> {
+        let core: &Arc<_> = &self.comm(comm)?.core;
+        let mut builder = Builder::new(self, core, called.call);
+        builder.plan(what)?;
+        Ok(builder.finish(Form::Blocking, called))
     }
 }
 
@@ -52,6 +71,7 @@ impl Builder<'_> {
         if self.is_inter() {
             self.check_between(what)?;
         }
+        self.check_combined(what)?;
         match what {
             Collective::Barrier => self.barrier(),
             Collective::Bcast { buffer, root } => self.bcast(buffer, *root)?,
@@ -70,6 +90,59 @@ impl Builder<'_> {
             Collective::NeighborAlltoall { send, recv } => self.neighbor_alltoall(send, recv)?,
         }
         Ok(())
+    }
+
+    /// Counts it as the communicator's next collective.
+    fn count(&self, form: Form, what: &Collective) -> Result<Called> {
+        let block = self.common_block(what);
+        let size = block.and_then(|arg| Some((self.e.types.get(arg.datatype).ok()?.size() * arg.count) as u64));
+        let op = match what {
+            _ if self.is_inter() => None,
+            Collective::Reduce { op, .. }
+            | Collective::Allreduce { op, .. }
+            | Collective::ReduceScatter { op, .. }
+            | Collective::Scan { op, .. }
+            | Collective::Exscan { op, .. } => Some(*op),
+            _ => None,
+        };
+        let detail = if check::is_on() { Detail::of(self.e, op, block.as_ref()) } else { Detail::NONE };
+        let bytes = size.unwrap_or(turn::ANY_BYTES);
+        turn::count(self.core, self.call, form, self.common_root(what), bytes, detail)
+    }
+
+    /// The root, where all ranks say the same: on an intercommunicator the groups do not.
+    fn common_root(&self, what: &Collective) -> Option<u32> {
+        match what {
+            _ if self.is_inter() => None,
+            Collective::Bcast { root, .. }
+            | Collective::Gather { root, .. }
+            | Collective::Scatter { root, .. }
+            | Collective::Reduce { root, .. } => u32::try_from(*root).ok(),
+            _ => None,
+        }
+    }
+
+    /// What each rank gives or gets, where all say the same.
+    fn common_block(&self, what: &Collective) -> Option<Arg> {
+        let block = |row: &Row| if let Row::Equal(arg) = row { Some(*arg) } else { None };
+        let is_root = |root: c_int| self.place(root) == Ok(Place::Root);
+        match what {
+            _ if self.is_inter() => None,
+            Collective::Bcast { buffer, .. } => Some(*buffer),
+            Collective::Reduce { send, recv, .. }
+            | Collective::Allreduce { send, recv, .. }
+            | Collective::Scan { send, recv, .. }
+            | Collective::Exscan { send, recv, .. } => Some(send.unwrap_or(*recv)),
+            Collective::ReduceScatter { send, recv, counts, .. } => {
+                Some(Arg { count: total(counts), ..send.unwrap_or(*recv) })
+            }
+            Collective::Gather { recv, root, .. } if is_root(*root) => recv.as_ref().and_then(block),
+            Collective::Gather { send, .. } if self.call == Call::Gather => *send,
+            Collective::Scatter { send, root, .. } if is_root(*root) => send.as_ref().and_then(block),
+            Collective::Scatter { recv, .. } if self.call == Call::Scatter => *recv,
+            Collective::Allgather { recv, .. } | Collective::Alltoall { recv, .. } => block(recv),
+            _ => None,
+        }
     }
 
     /// The blocks of a row for `n` ranks.
@@ -93,6 +166,22 @@ impl Builder<'_> {
                 lanes.iter().take(n).map(block).collect()
             }
         }
+    }
+
+    /// An error if a contribution and the result of a reduction overlap.
+    fn check_combined(&self, what: &Collective) -> Result<()> {
+        let (send, recv) = match what {
+            Collective::Reduce { root, .. } if self.place(*root)? != Place::Root => return Ok(()),
+            Collective::Reduce { send: Some(send), recv, .. }
+            | Collective::Allreduce { send: Some(send), recv, .. }
+            | Collective::Scan { send: Some(send), recv, .. }
+            | Collective::Exscan { send: Some(send), recv, .. } => (*send, recv),
+            Collective::ReduceScatter { send: Some(send), recv, counts, .. } => {
+                (Arg { count: total(counts), ..*send }, recv)
+            }
+            _ => return Ok(()),
+        };
+        apart(&[self.bytes(&send)?], &[self.bytes(recv)?])
     }
 
     /// What intercommunicators do not have.

@@ -7,6 +7,7 @@
 
 use super::super::Bytes;
 use super::super::build::Builder;
+use super::apart;
 use crate::Result;
 use crate::coll::{Arg, Row};
 use crate::topo::{self, Neighbors};
@@ -59,6 +60,7 @@ impl Builder<'_> {
     }
 
     fn along(&mut self, edges: &Edges, outgoing: Vec<Bytes>, incoming: Vec<Bytes>) -> Result<()> {
+        apart(&outgoing, &incoming)?;
         let me = self.e.me;
         // What comes from myself, by lane, until it is given away.
         let mut own = Vec::new();

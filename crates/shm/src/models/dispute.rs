@@ -1,0 +1,28 @@
+//! Two ranks find at the same time that they disagree. The model fails when
+//! - the list is changed or read with `Relaxed`,
+//! - a statement is given or read with `Relaxed`,
+//! - `open` gives its own dispute back instead of the oldest.
+
+use super::{Shared, check};
+use crate::dispute::{Dispute, Statement};
+use loom::thread;
+
+#[test]
+fn both_open_one_dispute_and_read_statements_whole() {
+    check(2, || {
+        let shared = Shared::new(2);
+        let segment = shared.segment();
+        let body = move |me: u32| {
+            let (dispute, _) = Dispute::open(segment, 4, 7, 2, u64::from(me) + 1).expect("memory");
+            assert_eq!(dispute.number(), 7);
+            dispute.state(me as usize, &Statement { number: 7, what: 5, bytes: 6, site: "x.py:1".into() });
+            if let Some(other) = dispute.statement(1 - me as usize) {
+                assert_eq!(other, Statement { number: 7, what: 5, bytes: 6, site: "x.py:1".into() });
+            }
+            dispute.opened_at()
+        };
+        let other = thread::spawn(move || body(1));
+        let mine = body(0);
+        assert_eq!(other.join().expect("thread"), mine);
+    });
+}
