@@ -273,7 +273,7 @@ class Deadlocks(Case):
             ("Waitsome", "MPI.Request.Waitsome([comm.Irecv(bytearray(1), 1, tag) for tag in (1, 2)])"),
             ("Mprobe", "comm.irecv(source=1).wait()"),
             ("Wait", "r = comm.Precv_init(bytearray(8), 2, 1, 5); r.Start(); r.Wait()"),
-            ("communicator creation", "comm.Split(0)"),
+            ("Comm_split", "comm.Split(0)"),
             ("Allreduce", "comm.Allreduce(bytearray(1), bytearray(1))"),
         ]
         for name, wait in waits:

@@ -163,7 +163,7 @@ pub(crate) mod tests {
             (told(Call::Barrier, About::Other, -2, 0, "x.py:2"), "Barrier on MPI_COMM_WORLD at x.py:2 waits"),
             (
                 told(Call::CommCreate, About::Other, 2, 0, "x.py:2"),
-                "communicator creation on MPI_COMM_WORLD at x.py:2 waits for rank 2",
+                "Comm_create on MPI_COMM_WORLD at x.py:2 waits for rank 2",
             ),
         ];
         for (told, expected) in table {
