@@ -2,9 +2,9 @@
 //! beginning of each, others read it only when something seems wrong: a collective that lasts, or a line that does
 //! not fit. So it costs a few stores into lines that nobody else looks at.
 //!
-//! An entry is of the rank alone, threads of which take entries in turn; its key says when it is whole.
+//! The rank's threads take places in turn; an entry's key says when it is whole.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Collectives that are remembered: more than a rank can be ahead of others on one communicator (`coll::LINES`),
 /// which is the case in which somebody asks for an old one.
@@ -35,13 +35,13 @@ struct Place {
 #[repr(C, align(64))]
 pub struct Journal {
     places: [Place; ENTRIES as usize],
-    /// Entries that were taken, this rank's own.
-    taken: AtomicU32,
+    /// Places that were taken: written by the rank alone, by a thread at a time.
+    taken: AtomicU64,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { places: std::array::from_fn(|_| Place::default()), taken: AtomicU32::new(0) }
+        Self { places: std::array::from_fn(|_| Place::default()), taken: AtomicU64::new(0) }
     }
 }
 
@@ -50,12 +50,30 @@ fn key(context: u32, number: u32) -> u64 {
     u64::from(context) << 32 | u64::from(number)
 }
 
+fn index(place: u64) -> usize {
+    (place % u64::from(ENTRIES)) as usize
+}
+
 impl Journal {
-    /// Notes that this rank begins its `number`-th collective on the communicator of `context`.
+    /// Takes a place for an entry, by a thread of this rank at a time. What is in it is forgotten, also if no entry
+    /// follows: what came later is remembered longer.
     #[inline]
-    pub fn note(&self, context: u32, number: u32, entry: Entry) {
-        let place = &self.places[(self.taken.fetch_add(1, Ordering::Relaxed) % ENTRIES) as usize];
-        place.key.store(0, Ordering::Relaxed);
+    pub fn take(&self) -> u64 {
+        let taken = self.taken.load(Ordering::Relaxed);
+        self.taken.store(taken + 1, Ordering::Relaxed);
+        self.places[index(taken)].key.store(0, Ordering::Relaxed);
+        taken
+    }
+
+    /// Notes in a place that was taken that this rank begins its `number`-th collective on the communicator of
+    /// `context`.
+    #[inline]
+    pub fn note(&self, place: u64, context: u32, number: u32, entry: Entry) {
+        if self.taken.load(Ordering::Relaxed) > place + u64::from(ENTRIES) {
+            // Other threads were faster, by all places that there are: it has been taken again.
+            return;
+        }
+        let place = &self.places[index(place)];
         // SYNC journal: who reads any of the new words finds no old key behind it.
         fence(Ordering::Release);
         place.what.store(entry.what, Ordering::Relaxed);
@@ -84,8 +102,8 @@ impl Journal {
         match self.latest(context) {
             // What came later is remembered longer.
             Some(latest) => latest < number,
-            // SYNC journal: as in `find`; the key alone is read.
-            None => self.places.iter().any(|place| place.key.load(Ordering::Acquire) == 0),
+            // Nothing is forgotten yet. It writes no more, so there is no order to keep.
+            None => self.taken.load(Ordering::Relaxed) <= u64::from(ENTRIES),
         }
     }
 
@@ -108,9 +126,9 @@ mod tests {
         let journal = segment.journal(1);
         assert_eq!((journal.latest(0), journal.find(0, 1)), (None, None));
         for number in 1..=ENTRIES {
-            journal.note(0, number, Entry { what: u64::from(number), bytes: 8, detail: 0 });
+            journal.note(journal.take(), 0, number, Entry { what: u64::from(number), bytes: 8, detail: 0 });
         }
-        journal.note(4, 1, Entry { what: 7, bytes: 0, detail: 5 });
+        journal.note(journal.take(), 4, 1, Entry { what: 7, bytes: 0, detail: 5 });
         assert_eq!((journal.latest(0), journal.latest(4), journal.latest(2)), (Some(ENTRIES), Some(1), None));
         assert_eq!(journal.find(0, 1), None, "overwritten");
         assert_eq!(journal.find(0, 2), Some(Entry { what: 2, bytes: 8, detail: 0 }));
@@ -118,6 +136,15 @@ mod tests {
         assert_eq!(segment.journal(0).latest(0), None);
         assert!(journal.has_not_reached(4, 2) && !journal.has_not_reached(4, 1));
         assert!(!journal.has_not_reached(2, 1), "it may be forgotten");
+        let late = journal.take();
+        for number in 2..=ENTRIES {
+            journal.note(journal.take(), 6, number, Entry { what: 1, bytes: 0, detail: 0 });
+        }
+        journal.note(late, 4, 2, Entry { what: 9, bytes: 0, detail: 0 });
+        assert!(journal.find(4, 2).is_some(), "the last moment");
+        journal.take();
+        journal.note(late, 4, 3, Entry { what: 9, bytes: 0, detail: 0 });
+        assert_eq!((journal.find(4, 2), journal.find(4, 3)), (None, None), "taken again meanwhile");
         assert!(segment.journal(0).has_not_reached(2, 1));
     }
 }

@@ -48,9 +48,16 @@ pub unsafe fn alltoall(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
         // SAFETY: the caller vouches for the buffer.
         (0..core.size()).map(|r| unsafe { shape.payload(arg.base, block(r), arg.count) }).collect()
     };
-    let outgoing = send.map(|s| Shape::of(s.datatype).map(|shape| lanes(s, &shape))).transpose()?;
-    let incoming = lanes(recv, &Shape::of(recv.datatype)?);
-    check_apart(outgoing.as_deref(), &incoming)?;
+    let shape = Shape::of(recv.datatype)?;
+    let incoming = lanes(recv, &shape);
+    let ranks = core.size() as usize;
+    let outgoing = send.map(|send| {
+        let own = Shape::of(send.datatype)?;
+        let all = own.piece(send.base, 0, send.count * ranks);
+        apart::check_two(&all, &shape.piece(recv.base, 0, recv.count * ranks))?;
+        Ok(lanes(send, &own))
+    });
+    let outgoing = outgoing.transpose()?;
     exchange(&core, outgoing, incoming, Call::Alltoall, Some(&recv))
 }
 
@@ -136,7 +143,7 @@ fn exchange(
     if core.size() == 1 {
         return Ok(());
     }
-    let turn = Turn::begin(core, call, None, block.map(|_| own), None, block)?;
+    let turn = &Turn::begin(core, call, None, block.map(|_| own), || (None, block.copied()))?;
     let mut state = enter(turn)?;
     let Some((area, _)) = state.area_with_chunks() else {
         return by_messages(turn, outgoing, incoming, &vec![true; core.size() as usize], true);
@@ -173,7 +180,7 @@ fn exchange(
 
 /// The blocks of those ranks that have too many bytes for a chunk.
 fn by_messages(
-    turn: Turn<'_>,
+    turn: &Turn<'_>,
     outgoing: Vec<Payload>,
     incoming: Vec<Payload>,
     from: &[bool],

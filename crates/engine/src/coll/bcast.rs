@@ -22,7 +22,7 @@ pub fn barrier(comm: Comm) -> Result<()> {
     if core.size() == 1 {
         return Ok(());
     }
-    let turn = Turn::begin(&core, Call::Barrier, None, None, None, None)?;
+    let turn = &Turn::begin(&core, Call::Barrier, None, None, || (None, None))?;
     let mut state = enter(turn)?;
     let Some(area) = state.area() else {
         return internal::allgather(turn, &[]).map(|_| ());
@@ -60,7 +60,7 @@ pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
     if core.size() == 1 {
         return Ok(());
     }
-    let turn = Turn::begin(&core, Call::Bcast, Some(root), Some(target.len), None, Some(&buffer))?;
+    let turn = &Turn::begin(&core, Call::Bcast, Some(root), Some(target.len), || (None, Some(buffer)))?;
     let mut state = enter(turn)?;
     // SAFETY: the target is as long as we say.
     unsafe { bcast_bytes(&mut state, turn, target.ptr, target.len, root) }?;
@@ -77,7 +77,7 @@ pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
 /// `bytes` is valid for `len` bytes, for reads on the root and writes elsewhere.
 pub(super) unsafe fn bcast_bytes(
     state: &mut State,
-    turn: Turn<'_>,
+    turn: &Turn<'_>,
     bytes: *mut u8,
     len: usize,
     root: u32,
@@ -118,7 +118,7 @@ pub(super) unsafe fn bcast_bytes(
 
 /// # Safety
 /// `bytes` is valid for writes of `len` bytes.
-unsafe fn bcast_receive(area: &mut Area, turn: Turn<'_>, bytes: *mut u8, len: usize, root: u32) -> Result<()> {
+unsafe fn bcast_receive(area: &mut Area, turn: &Turn<'_>, bytes: *mut u8, len: usize, root: u32) -> Result<()> {
     let mut at = 0;
     loop {
         let step = area.step(turn);
@@ -145,7 +145,7 @@ pub(super) fn expect_len(call: Call, rank: u32, sent: usize, room: usize) -> Res
 
 /// # Safety
 /// As for [`bcast_bytes`].
-unsafe fn bcast_messages(turn: Turn<'_>, bytes: *mut u8, len: usize, root: u32) -> Result<()> {
+unsafe fn bcast_messages(turn: &Turn<'_>, bytes: *mut u8, len: usize, root: u32) -> Result<()> {
     let payload = || Payload::Run { base: bytes, len };
     if turn.on.rank != root {
         return internal::wait(turn, internal::irecv(turn, root, payload())?);

@@ -198,7 +198,11 @@ impl Disputed {
 
 /// Waits as a part of a collective: as [`progress::wait_for`], and until ranks disagree.
 #[inline]
-pub(crate) fn wait_for<T>(turn: Turn<'_>, what: Waiting, mut ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+pub(crate) fn wait_for<T>(
+    turn: &Turn<'_>,
+    what: Waiting,
+    mut ready: impl FnMut(&mut Engine) -> Option<T>,
+) -> Result<T> {
     let mut seen = 0;
     let outcome = progress::wait_for(what, |e| match ready(e) {
         Some(value) => Some(Ok(value)),

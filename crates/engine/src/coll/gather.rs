@@ -153,7 +153,7 @@ unsafe fn gather_any(
         return recv.as_ref().map_or(Ok(()), own);
     }
     let len = recv.as_ref().map_or_else(|| source.as_ref().map(|source| source.len), |layout| Some(layout.len(root)));
-    let turn = Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), None, block.as_ref())?;
+    let turn = &Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), || (None, block))?;
     let mut state = enter(turn)?;
     let Some((area, chunk)) = state.area_with_chunks() else {
         // SAFETY: the caller vouches for the buffers.
@@ -233,7 +233,7 @@ unsafe fn put(layout: &Layout<'_>, rank: u32, from: *const u8, len: usize, call:
 
 /// # Safety
 /// As for [`gather_any`].
-unsafe fn gather_messages(source: Option<Source>, recv: Option<&Layout<'_>>, root: u32, turn: Turn<'_>) -> Result<()> {
+unsafe fn gather_messages(source: Option<Source>, recv: Option<&Layout<'_>>, root: u32, turn: &Turn<'_>) -> Result<()> {
     match (turn.on.rank == root, source, recv) {
         (true, source, Some(layout)) => {
             let works = others(turn.on)
@@ -309,7 +309,7 @@ unsafe fn scatter_any(
     let me = core.rank;
     let ranks = core.size() as usize;
     let len = send.as_ref().map_or_else(|| target.as_ref().map(|target| target.len), |layout| Some(layout.len(root)));
-    let begin = || Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), None, block.as_ref());
+    let begin = || Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), || (None, block));
     if me == root {
         let Some(layout) = send else { return Ok(()) };
         if let Some(target) = target {
@@ -332,7 +332,7 @@ unsafe fn scatter_any(
         if ranks == 1 {
             return Ok(());
         }
-        let turn = begin()?;
+        let turn = &begin()?;
         let mut state = enter(turn)?;
         let mut messages = true;
         if let Some(area) = state.area() {
@@ -355,7 +355,7 @@ unsafe fn scatter_any(
         return Ok(());
     }
     let Some(target) = target else { return Ok(()) };
-    let turn = begin()?;
+    let turn = &begin()?;
     let mut state = enter(turn)?;
     let mut messages = true;
     if let Some(area) = state.area() {
@@ -446,7 +446,7 @@ unsafe fn allgather_any(
         return Ok(());
     }
     let longest = (0..core.size()).map(|r| layout.len(r)).max().unwrap_or(0);
-    let turn = Turn::begin(core, call, None, block.map(|_| source.len), None, block)?;
+    let turn = &Turn::begin(core, call, None, block.map(|_| source.len), || (None, block.copied()))?;
     if longest == 0 {
         return Ok(());
     }
@@ -458,7 +458,8 @@ unsafe fn allgather_any(
         // SAFETY: the source is valid.
         unsafe { area.publish_line(step, source.ptr, source.len) }?;
         for rank in others(core) {
-            let line = area.await_len(step, rank, layout.len(rank))?;
+            let line = area.await_line(step, rank)?;
+            area.expect_len(step, rank, &line, layout.len(rank))?;
             // SAFETY: the line holds `len` bytes; the caller vouches for the buffer.
             unsafe { put(layout, rank, line.payload, line.len, call) }?;
         }

@@ -23,7 +23,7 @@ pub(crate) struct InWork {
     due: Option<(u32, usize)>,
 }
 
-fn route(turn: Turn<'_>, rank: u32) -> Result<Route> {
+fn route(turn: &Turn<'_>, rank: u32) -> Result<Route> {
     let core = turn.via;
     let world = core.group.world_rank(rank).ok_or_else(|| {
         Error::new(MPI_ERR_RANK, format!("rank {rank} is not in a communicator of {} ranks", core.size()))
@@ -32,18 +32,18 @@ fn route(turn: Turn<'_>, rank: u32) -> Result<Route> {
 }
 
 /// Starts sending `payload` to `rank`.
-pub(crate) fn isend(turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+pub(crate) fn isend(turn: &Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
     isend_copied_by(Copier::Either, turn, rank, payload)
 }
 
 /// Starts receiving from `rank` into `payload`.
-pub(crate) fn irecv(turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+pub(crate) fn irecv(turn: &Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
     irecv_copied_by(Copier::Either, turn, rank, payload)
 }
 
 /// As [`isend`]; says which side should copy if the kernel does it. Both sides must say the same, and the
 /// caller waits for the message next.
-pub(crate) fn isend_copied_by(copier: Copier, turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+pub(crate) fn isend_copied_by(copier: Copier, turn: &Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
     let route = route(turn, rank)?;
     let (tag, waits) = (turn.called.tag(copier), copier == Copier::Sender);
     let raw = with(|e| e.start_send(None, route, tag, payload, WORLD, Mode::Standard, waits))?;
@@ -51,7 +51,7 @@ pub(crate) fn isend_copied_by(copier: Copier, turn: Turn<'_>, rank: u32, payload
 }
 
 /// As [`irecv`], see [`isend_copied_by`].
-pub(crate) fn irecv_copied_by(copier: Copier, turn: Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
+pub(crate) fn irecv_copied_by(copier: Copier, turn: &Turn<'_>, rank: u32, payload: Payload) -> Result<InWork> {
     let route = route(turn, rank)?;
     let tag = turn.called.tag(copier);
     let due = Some((rank, payload.len()));
@@ -60,7 +60,7 @@ pub(crate) fn irecv_copied_by(copier: Copier, turn: Turn<'_>, rank: u32, payload
 }
 
 /// Waits for a message, which has to have as many bytes as there is room for.
-pub(crate) fn wait(turn: Turn<'_>, work: InWork) -> Result<()> {
+pub(crate) fn wait(turn: &Turn<'_>, work: InWork) -> Result<()> {
     let mut sent = 0;
     let ready = |e: &mut Engine| {
         if let Some(Role::Recv(recv)) = e.requests.get(work.raw).map(|request| &request.role) {
@@ -85,7 +85,7 @@ pub(crate) fn wait(turn: Turn<'_>, work: InWork) -> Result<()> {
 }
 
 /// Waits for all; the first error after all have ended.
-pub(crate) fn wait_all(turn: Turn<'_>, works: Vec<InWork>) -> Result<()> {
+pub(crate) fn wait_all(turn: &Turn<'_>, works: Vec<InWork>) -> Result<()> {
     let mut outcome = Ok(());
     for work in works {
         let one = wait(turn, work);
@@ -94,12 +94,12 @@ pub(crate) fn wait_all(turn: Turn<'_>, works: Vec<InWork>) -> Result<()> {
     outcome
 }
 
-fn send_bytes(turn: Turn<'_>, rank: u32, bytes: &[u8]) -> Result<InWork> {
+fn send_bytes(turn: &Turn<'_>, rank: u32, bytes: &[u8]) -> Result<InWork> {
     isend(turn, rank, Payload::Owned(bytes.into()))
 }
 
 /// Receives a message of any length from `rank`.
-fn recv_bytes(turn: Turn<'_>, rank: u32) -> Result<Vec<u8>> {
+fn recv_bytes(turn: &Turn<'_>, rank: u32) -> Result<Vec<u8>> {
     let (route, tag) = (route(turn, rank)?, turn.called.tag(Copier::Either));
     let what = Waiting::message(turn.called.call, route.peer, tag, route.context);
     let (_, _, len) = wait_for(turn, what, |e| e.contexts.peek(route.context, route.peer, tag))?;
@@ -110,7 +110,7 @@ fn recv_bytes(turn: Turn<'_>, rank: u32) -> Result<Vec<u8>> {
 }
 
 /// `root`'s bytes on all ranks, along a binomial tree. Called by all ranks, without the engine's lock.
-pub(crate) fn bcast(turn: Turn<'_>, mine: &[u8], root: u32) -> Result<Vec<u8>> {
+pub(crate) fn bcast(turn: &Turn<'_>, mine: &[u8], root: u32) -> Result<Vec<u8>> {
     let (size, rank) = (turn.via.size(), turn.via.rank);
     let place = (rank + size - root) % size;
     let bytes = if place == 0 {
@@ -135,7 +135,7 @@ pub(crate) fn bcast(turn: Turn<'_>, mine: &[u8], root: u32) -> Result<Vec<u8>> {
 
 /// Everybody's bytes in rank order, on rank 0 only (elsewhere nothing). Lengths may differ. Called by
 /// all ranks, without the engine's lock.
-pub(crate) fn gather(turn: Turn<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn gather(turn: &Turn<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
     if turn.via.rank != 0 {
         wait(turn, send_bytes(turn, 0, mine)?)?;
         return Ok(Vec::new());
@@ -149,7 +149,7 @@ pub(crate) fn gather(turn: Turn<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
 
 /// Each rank's part of what rank 0 gives, which is in rank order (elsewhere unused). Called by all
 /// ranks, without the engine's lock.
-pub(crate) fn scatter(turn: Turn<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+pub(crate) fn scatter(turn: &Turn<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<u8>> {
     if turn.via.rank != 0 {
         return recv_bytes(turn, 0);
     }
@@ -165,7 +165,7 @@ pub(crate) fn scatter(turn: Turn<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<u8>> {
 
 /// Everybody's bytes in rank order, on all ranks. Lengths may differ. Called by all ranks, without
 /// the engine's lock.
-pub(crate) fn allgather(turn: Turn<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn allgather(turn: &Turn<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
     let all = gather(turn, mine)?;
     let mut joined = Vec::new();
     for part in &all {

@@ -59,9 +59,15 @@ pub(crate) fn call_name(number: u32) -> &'static str {
     crate::status::Call::name_of(number)
 }
 
-/// The communicator of a collective.
+/// The communicator of a collective that is called on it now.
 fn core_of(comm: Comm) -> Result<Arc<CommCore>> {
-    with(|e| e.comm_core(comm))
+    with(|e| {
+        let core = e.comm_core(comm)?;
+        if core.size() > 1 {
+            turn::take_place(e, &core);
+        }
+        Ok(core)
+    })
 }
 
 /// Carries a collective out by messages: on intercommunicators, and for what shared memory does not serve.
@@ -81,7 +87,7 @@ fn check_root(core: &CommCore, root: c_int) -> Result<u32> {
 }
 
 /// The communicator's state with its area made.
-fn enter(turn: Turn<'_>) -> Result<Guard<'_, State>> {
+fn enter<'a>(turn: &Turn<'a>) -> Result<Guard<'a, State>> {
     let mut state = turn.on.coll.lock();
     if state.area.is_none() {
         state.area = Some(Area::new(turn)?);

@@ -58,23 +58,27 @@ enum Want {
     None,
 }
 
-/// `apart`: `send` and `recv` are both used, and so must not overlap.
+/// Puts the job where it is used (it is long, and a copy would have to wait for what was just written); none: it goes
+/// by messages. `apart`: `send` and `recv` are both used, and so must not overlap.
 ///
 /// # Safety
 /// The buffers are valid for what the operation reads and writes.
-unsafe fn job(call: Call, send: Option<Arg>, recv: Arg, apart: bool, op: Op) -> Result<Option<Job>> {
+unsafe fn job(job: &mut Option<Job>, call: Call, send: Option<&Arg>, recv: &Arg, apart: bool, op: Op) -> Result<()> {
     let arg = send.unwrap_or(recv);
     with(|e| {
         let kind = e.types.committed(arg.datatype)?;
         if let Some(send) = send.filter(|_| apart) {
-            let place = |arg: Arg| Piece::Elements(Region { base: arg.base.addr(), count: arg.count, kind });
+            let place = |arg: &Arg| Piece::Elements(Region { base: arg.base.addr(), count: arg.count, kind });
             apart::check_two(&place(send), &place(recv))?;
         }
         let reducer = e.ops.reduction(&e.types, op, arg.datatype)?;
         let element = kind.size();
         let plain = reducer.is_user() || kind.extent().cast_unsigned() != element;
         let len = message_size(kind, arg.count)?;
-        Ok((!plain).then_some(Job { call, reducer, element, from: arg.base, len }))
+        if !plain {
+            *job = Some(Job { call, reducer, element, from: arg.base, len });
+        }
+        Ok(())
     })
 }
 
@@ -85,25 +89,28 @@ unsafe fn job(call: Call, send: Option<Arg>, recv: Arg, apart: bool, op: Op) -> 
 /// The buffers are valid for what the operation reads and writes.
 pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let what = Collective::Reduce { send, recv, op, root };
+    let what = || Collective::Reduce { send, recv, op, root };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
         if core.remote.is_some() {
-            return by_schedule(Call::Reduce, &what, comm);
+            return by_schedule(Call::Reduce, &what(), comm);
         }
         let root = check_root(&core, root)?;
-        let Some(job) = job(Call::Reduce, send, recv, core.rank == root, op)? else {
-            return by_schedule(Call::Reduce, &what, comm);
+        let mut found = None;
+        job(&mut found, Call::Reduce, send.as_ref(), &recv, core.rank == root, op)?;
+        let Some(job) = &found else {
+            return by_schedule(Call::Reduce, &what(), comm);
         };
         let want = if core.rank == root { Want::UpTo(core.size() - 1) } else { Want::None };
         if core.size() == 1 {
-            return keep(&job, recv.base);
+            return keep(job, recv.base);
         }
-        let turn = Turn::begin(&core, Call::Reduce, Some(root), Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
-        if job.len == 0 || prefix(&job, turn, enter(turn)?, recv.base, want, Some(root))? {
+        let turn =
+            &Turn::begin(&core, Call::Reduce, Some(root), Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
+        if job.len == 0 || prefix(job, turn, enter(turn)?, recv.base, want, Some(root))? {
             return Ok(());
         }
-        schedule::run_on(turn, &what, comm)
+        schedule::run_on(turn, &what(), comm)
     }
 }
 
@@ -122,32 +129,34 @@ pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Res
 /// As for [`reduce`].
 unsafe fn combine_all(call: Call, send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let what = Collective::Allreduce { send, recv, op };
+    let what = || Collective::Allreduce { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
         if core.remote.is_some() {
-            return by_schedule(call, &what, comm);
+            return by_schedule(call, &what(), comm);
         }
-        let Some(job) = job(call, send, recv, true, op)? else {
-            return by_schedule(call, &what, comm);
+        let mut found = None;
+        job(&mut found, call, send.as_ref(), &recv, true, op)?;
+        let Some(job) = &found else {
+            return by_schedule(call, &what(), comm);
         };
         if core.size() == 1 {
-            return keep(&job, recv.base);
+            return keep(job, recv.base);
         }
-        let turn = Turn::begin(&core, call, None, Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
+        let turn = &Turn::begin(&core, call, None, Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
         let mut state = enter(turn)?;
         let crowded = state.area().is_some_and(|area| area.crowded());
         let done = if job.len <= all_read(crowded) {
             let everything = Want::UpTo(core.size() - 1);
-            prefix(&job, turn, state, recv.base, everything, None)?
+            prefix(job, turn, state, recv.base, everything, None)?
         } else if let Some((area, chunk)) = state.area_with_chunks() {
-            segmented(&job, turn, area, chunk, recv.base)?;
+            segmented(job, turn, area, chunk, recv.base)?;
             true
         } else {
             drop(state);
             false
         };
-        if done { Ok(()) } else { schedule::run_on(turn, &what, comm) }
+        if done { Ok(()) } else { schedule::run_on(turn, &what(), comm) }
     }
 }
 
@@ -162,19 +171,21 @@ fn all_read(crowded: bool) -> usize {
 /// As for [`reduce`].
 pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let what = Collective::Scan { send, recv, op };
+    let what = || Collective::Scan { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let Some(job) = job(Call::Scan, send, recv, true, op)?.filter(|_| core.remote.is_none()) else {
-            return by_schedule(Call::Scan, &what, comm);
+        let mut found = None;
+        job(&mut found, Call::Scan, send.as_ref(), &recv, true, op)?;
+        let Some(job) = found.as_ref().filter(|_| core.remote.is_none()) else {
+            return by_schedule(Call::Scan, &what(), comm);
         };
         if core.size() == 1 {
-            return keep(&job, recv.base);
+            return keep(job, recv.base);
         }
         let want = Want::UpTo(core.rank);
-        let turn = Turn::begin(&core, Call::Scan, None, Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
-        let done = prefix(&job, turn, enter(turn)?, recv.base, want, None)?;
-        if done { Ok(()) } else { schedule::run_on(turn, &what, comm) }
+        let turn = &Turn::begin(&core, Call::Scan, None, Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
+        let done = prefix(job, turn, enter(turn)?, recv.base, want, None)?;
+        if done { Ok(()) } else { schedule::run_on(turn, &what(), comm) }
     }
 }
 
@@ -185,19 +196,21 @@ pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<(
 /// As for [`reduce`].
 pub unsafe fn exscan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    let what = Collective::Exscan { send, recv, op };
+    let what = || Collective::Exscan { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
     unsafe {
-        let Some(job) = job(Call::Exscan, send, recv, true, op)?.filter(|_| core.remote.is_none()) else {
-            return by_schedule(Call::Exscan, &what, comm);
+        let mut found = None;
+        job(&mut found, Call::Exscan, send.as_ref(), &recv, true, op)?;
+        let Some(job) = found.as_ref().filter(|_| core.remote.is_none()) else {
+            return by_schedule(Call::Exscan, &what(), comm);
         };
         if core.size() == 1 {
             return Ok(());
         }
         let want = core.rank.checked_sub(1).map_or(Want::None, Want::UpTo);
-        let turn = Turn::begin(&core, Call::Exscan, None, Some(job.len), Some(op), Some(&send.unwrap_or(recv)))?;
-        let done = prefix(&job, turn, enter(turn)?, recv.base, want, None)?;
-        if done { Ok(()) } else { schedule::run_on(turn, &what, comm) }
+        let turn = &Turn::begin(&core, Call::Exscan, None, Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
+        let done = prefix(job, turn, enter(turn)?, recv.base, want, None)?;
+        if done { Ok(()) } else { schedule::run_on(turn, &what(), comm) }
     }
 }
 
@@ -218,7 +231,7 @@ unsafe fn keep(job: &Job, to: *mut u8) -> Result<()> {
 /// `to` is valid for the job's bytes where something is wanted.
 unsafe fn prefix(
     job: &Job,
-    turn: Turn<'_>,
+    turn: &Turn<'_>,
     mut state: Guard<'_, State>,
     to: *mut u8,
     want: Want,
@@ -306,7 +319,8 @@ unsafe fn combine_lines(
             // SAFETY: at most a line's bytes; the caller vouches for the contribution.
             unsafe { copy(target, job.from, job.len) };
         } else {
-            let line = area.await_len(step, rank, job.len)?;
+            let line = area.await_line(step, rank)?;
+            area.expect_len(step, rank, &line, job.len)?;
             // SAFETY: the line holds them; the buffers have room.
             unsafe { copy(target, line.payload, job.len) };
         }
@@ -326,7 +340,7 @@ unsafe fn combine_lines(
 ///
 /// # Safety
 /// `to` is valid for the job's bytes.
-unsafe fn segmented(job: &Job, turn: Turn<'_>, area: &mut Area, chunk: usize, to: *mut u8) -> Result<()> {
+unsafe fn segmented(job: &Job, turn: &Turn<'_>, area: &mut Area, chunk: usize, to: *mut u8) -> Result<()> {
     let core = turn.on;
     let elements = job.len / job.element;
     let piece = chunk / job.element;
@@ -427,20 +441,21 @@ unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], 
     // SAFETY: the caller vouches for the buffers.
     unsafe {
         let what = || Collective::ReduceScatter { send, recv, counts: counts.to_vec(), op };
-        let job = job(call, Some(all), recv, send.is_some(), op)?.filter(|_| core.remote.is_none());
+        let mut found = None;
+        job(&mut found, call, Some(&all), &recv, send.is_some(), op)?;
+        let job = found.as_ref().filter(|_| core.remote.is_none());
         let Some(job) = job else { return by_schedule(call, &what(), comm) };
         if core.size() == 1 {
-            return keep(&job, recv.base);
+            return keep(job, recv.base);
         }
         if job.len > SCATTERED {
-            let turn = Turn::begin(&core, call, None, Some(job.len), Some(op), Some(&all))?;
+            let turn = &Turn::begin(&core, call, None, Some(job.len), || (Some(op), Some(all)))?;
             let mut state = enter(turn)?;
-            let Some((area, chunk)) = state.area_with_chunks().filter(|(_, chunk)| has_room(&job, &core, *chunk))
-            else {
+            let Some((area, chunk)) = state.area_with_chunks().filter(|(_, chunk)| has_room(job, &core, *chunk)) else {
                 drop(state);
                 return schedule::run_on(turn, &what(), comm);
             };
-            return scatter_pieces(&job, counts, turn, (area, chunk), recv.base);
+            return scatter_pieces(job, counts, turn, (area, chunk), recv.base);
         }
         // The whole vector is combined everywhere, and each rank keeps its block.
         let mut whole = vec![0u8; job.len];

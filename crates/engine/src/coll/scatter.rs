@@ -31,7 +31,7 @@ pub(super) fn has_room(job: &Job, core: &CommCore, chunk: usize) -> bool {
 pub(super) unsafe fn scatter_pieces(
     job: &Job,
     counts: &[usize],
-    turn: Turn<'_>,
+    turn: &Turn<'_>,
     (area, chunk): (&mut Area, usize),
     to: *mut u8,
 ) -> Result<()> {

@@ -75,7 +75,7 @@ pub(super) fn give_back(first: u32, count: u32, unused: u32) {
 }
 
 /// Waits for all members, on both sides.
-pub(super) fn barrier(turn: Turn<'_>) -> Result<()> {
+pub(super) fn barrier(turn: &Turn<'_>) -> Result<()> {
     internal::allgather(turn, &[])?;
     if turn.on.remote.is_some() {
         if turn.on.rank == 0 {
@@ -87,7 +87,7 @@ pub(super) fn barrier(turn: Turn<'_>) -> Result<()> {
 }
 
 /// `count` context numbers that all members know.
-pub(crate) fn contexts(turn: Turn<'_>, count: u32) -> Result<u32> {
+pub(crate) fn contexts(turn: &Turn<'_>, count: u32) -> Result<u32> {
     let mine = if turn.via.rank == 0 { take(count)?.to_le_bytes() } else { [0; 4] };
     let bytes = internal::bcast(turn, &mine, 0)?;
     Reader(&bytes).context()
@@ -95,7 +95,7 @@ pub(crate) fn contexts(turn: Turn<'_>, count: u32) -> Result<u32> {
 
 /// What two sides of an intercommunicator tell each other: the other side's `mine`, and the
 /// context numbers. `count` of these are taken.
-pub(super) fn across(turn: Turn<'_>, mine: &[u8], count: u32) -> Result<(u32, bool, Vec<u8>)> {
+pub(super) fn across(turn: &Turn<'_>, mine: &[u8], count: u32) -> Result<(u32, bool, Vec<u8>)> {
     let mut told = Vec::new();
     if turn.via.rank == 0 {
         let offer = take(count)?;
@@ -120,7 +120,7 @@ pub(super) fn first_side(core: &CommCore) -> bool {
 }
 
 /// Exchanges messages between the first ranks of both sides of an intercommunicator.
-fn swap(turn: Turn<'_>, mine: &[u8]) -> Result<Vec<u8>> {
+fn swap(turn: &Turn<'_>, mine: &[u8]) -> Result<Vec<u8>> {
     let to = super::world_rank(turn.on.peers(), 0)?;
     let (context, tag) = (turn.on.context + 1, turn.called.tag(Copier::Either));
     tell(context, to, tag, mine)?;
@@ -153,7 +153,7 @@ pub(super) fn tell(context: u32, to: u32, tag: c_int, bytes: &[u8]) -> Result<()
 
 /// Receives what the process `from` of the job told, in `call`, which has a turn if all ranks of a communicator
 /// take part in it.
-pub(super) fn hear(call: Call, turn: Option<Turn<'_>>, context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
+pub(super) fn hear(call: Call, turn: Option<&Turn<'_>>, context: u32, from: u32, tag: c_int) -> Result<Vec<u8>> {
     let peer = from.cast_signed();
     let what = Waiting::message(call, peer, tag, context);
     let message = listen(turn, what, |e| e.contexts.match_receive(context, peer, tag))?;
@@ -180,7 +180,7 @@ pub(super) fn hear(call: Call, turn: Option<Turn<'_>>, context: u32, from: u32, 
     }
 }
 
-fn listen<T>(turn: Option<Turn<'_>>, what: Waiting, ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+fn listen<T>(turn: Option<&Turn<'_>>, what: Waiting, ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
     match turn {
         Some(turn) => disagree::wait_for(turn, what, ready),
         None => wait_for(what, ready),

@@ -32,7 +32,7 @@ pub fn intercomm_create(
     if tag < 0 {
         return Err(Error::new(MPI_ERR_TAG, format!("the tag is {tag}: it must not be negative")));
     }
-    let turn = parent.turn(Call::IntercommCreate)?;
+    let turn = &parent.turn(Call::IntercommCreate)?;
     // The leader's part can fail by its own arguments: then it tells its group, which would wait
     // for it otherwise.
     let told = if parent.core.rank == leader {
@@ -104,7 +104,7 @@ pub fn intercomm_merge(comm: Handle, high: bool) -> Result<Handle> {
             "the communicator is an intracommunicator, an intercommunicator is needed",
         ));
     };
-    let (context, first, theirs) = agree::across(parent.turn(Call::IntercommMerge)?, &[u8::from(high)], PAIR)?;
+    let (context, first, theirs) = agree::across(&parent.turn(Call::IntercommMerge)?, &[u8::from(high)], PAIR)?;
     let there = theirs.first().copied();
     let there = there.ok_or_else(agree::not_alike)?;
     let low = if (there != 0) == high { first } else { !high };

@@ -19,11 +19,11 @@ pub fn dup(comm: Handle) -> Result<Handle> {
     let parent = Parent::of(comm)?;
     match &parent.core.remote {
         None => {
-            let context = agree::contexts(parent.turn(Call::CommDup)?, PAIR)?;
+            let context = agree::contexts(&parent.turn(Call::CommDup)?, PAIR)?;
             Ok(parent.intra(context, Arc::clone(&parent.core.group), parent.core.topology.clone()))
         }
         Some(remote) => {
-            let (base, first, _) = agree::across(parent.turn(Call::CommDup)?, &[], TRIPLE)?;
+            let (base, first, _) = agree::across(&parent.turn(Call::CommDup)?, &[], TRIPLE)?;
             Ok(parent.inter(Inter::new(base, first), Arc::clone(&parent.core.group), Arc::clone(remote)))
         }
     }
@@ -41,7 +41,7 @@ pub fn create(comm: Handle, group: &Group) -> Result<Handle> {
     let inside = group.contains(parent.me);
     let first = group.world_rank(0).filter(|_| inside).and_then(|world| parent.core.group.rank_of(world));
     let color = first.map_or(MPI_UNDEFINED, u32::cast_signed);
-    let table = Table::gather(parent.turn(Call::CommCreate)?, color, 0)?;
+    let table = Table::gather(&parent.turn(Call::CommCreate)?, color, 0)?;
     match table.context_of(color) {
         Some(context) => Ok(parent.intra(context, Arc::new(group.clone()), None)),
         None => Ok(MPI_COMM_NULL),
@@ -52,7 +52,7 @@ fn create_inter(parent: &Parent, group: &Group) -> Result<Handle> {
     // Everybody on a side gives the same group, so each side's first rank speaks for all.
     let mut mine = Vec::new();
     write_numbers(&mut mine, group.iter());
-    let (base, first, theirs) = agree::across(parent.turn(Call::CommCreate)?, &mine, TRIPLE)?;
+    let (base, first, theirs) = agree::across(&parent.turn(Call::CommCreate)?, &mine, TRIPLE)?;
     let remote = Reader(&theirs).group()?;
     Ok(parent.inter(Inter::new(base, first), Arc::new(group.clone()), Arc::new(remote)))
 }
@@ -122,7 +122,7 @@ pub(super) fn split_in(call: Call, comm: Handle, color: c_int, key: c_int) -> Re
     if parent.core.remote.is_some() {
         return split_inter(&parent, call, color, key);
     }
-    let table = Table::gather(parent.turn(call)?, color, key)?;
+    let table = Table::gather(&parent.turn(call)?, color, key)?;
     match table.context_of(color) {
         Some(context) => Ok(parent.intra(context, Arc::new(table.members(color, &parent.core.group)), None)),
         None => Ok(MPI_COMM_NULL),
@@ -130,7 +130,7 @@ pub(super) fn split_in(call: Call, comm: Handle, color: c_int, key: c_int) -> Re
 }
 
 fn split_inter(parent: &Parent, call: Call, color: c_int, key: c_int) -> Result<Handle> {
-    let turn = parent.turn(call)?;
+    let turn = &parent.turn(call)?;
     let mine = Table::collect(turn, color, key, 0)?;
     // A triple for each color that my side may have: enough whichever side's numbers are used.
     let (base, first, theirs) = agree::across(turn, &mine.to_bytes(), TRIPLE * parent.core.size())?;
@@ -153,7 +153,7 @@ struct Table {
 
 impl Table {
     /// Collects the rows and takes a context pair for each color.
-    fn gather(turn: Turn<'_>, color: c_int, key: c_int) -> Result<Self> {
+    fn gather(turn: &Turn<'_>, color: c_int, key: c_int) -> Result<Self> {
         let core = turn.on;
         // The first rank does not know yet how many colors there are: at most one for each rank.
         let most = PAIR * core.size();
@@ -166,7 +166,7 @@ impl Table {
         Ok(table)
     }
 
-    fn collect(turn: Turn<'_>, color: c_int, key: c_int, base: u32) -> Result<Self> {
+    fn collect(turn: &Turn<'_>, color: c_int, key: c_int, base: u32) -> Result<Self> {
         let row = [color.cast_unsigned(), key.cast_unsigned(), base].map(u32::to_le_bytes).concat();
         let mut rows = Vec::new();
         let mut base = 0;

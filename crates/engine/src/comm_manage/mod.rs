@@ -211,7 +211,7 @@ pub fn free(handle: Handle) -> Result<()> {
 pub fn quiesce(handle: Handle) -> Result<()> {
     check_free(handle)?;
     let parent = Parent::of(handle)?;
-    agree::barrier(parent.turn(Call::CommDisconnect)?)
+    agree::barrier(&parent.turn(Call::CommDisconnect)?)
 }
 
 /// `MPI_IDENT`, `MPI_CONGRUENT`, `MPI_SIMILAR` or `MPI_UNEQUAL`.

@@ -44,7 +44,7 @@ pub fn split_type(comm: Handle, split_type: c_int, key: c_int, info: &Info) -> R
     // any of them leaves the choice open must be known to all.
     let open = split_type == MPI_COMM_TYPE_HW_UNGUIDED;
     let place = if open { Place::now() } else { Place::default() };
-    let rows = internal::allgather(parent.turn(CALL)?, &row(open, &place))?;
+    let rows = internal::allgather(&parent.turn(CALL)?, &row(open, &place))?;
     if !rows.iter().any(|row| row.first() == Some(&1)) {
         let color = color.map_or(MPI_UNDEFINED, u32::cast_signed);
         return Ok((split_in(CALL, comm, color, key)?, None));

@@ -19,7 +19,10 @@ impl Region<'_> {
     /// The bytes of memory from first to last, holes included; `None` if there are none.
     #[inline]
     pub(crate) fn span(&self) -> Option<Range<usize>> {
-        let (at, len) = self.kind.span(self.count);
+        let (at, len) = match self.kind.dense_run() {
+            Some((at, len)) => (at, len.saturating_mul(self.count)),
+            None => self.kind.span(self.count),
+        };
         let from = self.base.wrapping_add_signed(at);
         (len > 0).then(|| from..from.saturating_add(len))
     }

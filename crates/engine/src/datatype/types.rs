@@ -254,6 +254,12 @@ impl Type {
         self.signature
     }
 
+    /// Offset and length of an element, if any number of them is one run of bytes.
+    #[inline]
+    pub(crate) fn dense_run(&self) -> Option<(isize, usize)> {
+        self.dense
+    }
+
     /// Offset and length, if `count` elements are one run of bytes.
     #[inline]
     pub fn contiguous_run(&self, count: usize) -> Option<(isize, usize)> {

@@ -159,7 +159,7 @@ pub fn create(comm: Handle, dims: &[c_int], periods: &[c_int]) -> Result<Handle>
     let parent = parent(comm)?;
     let grid = Grid::new(dims, periods, parent.core.size())?;
     let group = first(&parent.core.group, grid.nodes());
-    let context = agree::contexts(parent.turn(Call::CartCreate)?, PAIR)?;
+    let context = agree::contexts(&parent.turn(Call::CartCreate)?, PAIR)?;
     Ok(parent.intra(context, group, Some(Arc::new(Topology::Cart(grid)))))
 }
 
@@ -193,7 +193,7 @@ pub fn sub(comm: Handle, remain: impl Fn(usize) -> bool) -> Result<Handle> {
         }
     }
     let colors = grid.part(|i| !remain(i)).nodes();
-    let context = agree::contexts(parent.turn(Call::CartSub)?, PAIR * colors)? + PAIR * color;
+    let context = agree::contexts(&parent.turn(Call::CartSub)?, PAIR * colors)? + PAIR * color;
     let topology = Arc::new(Topology::Cart(grid.part(&remain)));
     let new = parent.intra(context, Arc::new(Group::from_ranks(members)), Some(topology));
     debug_assert_ne!(new, MPI_COMM_NULL);

@@ -56,7 +56,7 @@ pub fn create_adjacent(comm: Handle, edges: Edges) -> Result<Handle> {
         check_weights("sourceweights", incoming)?;
         check_weights("destweights", outgoing)?;
     }
-    let context = agree::contexts(parent.turn(Call::DistGraphCreateAdjacent)?, PAIR)?;
+    let context = agree::contexts(&parent.turn(Call::DistGraphCreateAdjacent)?, PAIR)?;
     let group = Arc::clone(&parent.core.group);
     Ok(parent.intra(context, group, Some(Arc::new(Topology::Distributed(edges)))))
 }
@@ -119,7 +119,7 @@ pub fn create(comm: Handle, given: &Given<'_>) -> Result<Handle> {
     let parent = parent(comm)?;
     let core = &parent.core;
     given.check(core.size())?;
-    let turn = parent.turn(Call::DistGraphCreate)?;
+    let turn = &parent.turn(Call::DistGraphCreate)?;
     let all = internal::gather(turn, &given.to_bytes())?;
     let told = if core.rank == 0 {
         match sort(&all) {

@@ -96,7 +96,7 @@ pub fn create(comm: Handle, index: &[c_int], edges: &[c_int]) -> Result<Handle> 
         return Ok(MPI_COMM_NULL);
     }
     let group = first(&parent.core.group, graph.nodes());
-    let context = agree::contexts(parent.turn(Call::GraphCreate)?, PAIR)?;
+    let context = agree::contexts(&parent.turn(Call::GraphCreate)?, PAIR)?;
     Ok(parent.intra(context, group, Some(Arc::new(Topology::Graph(graph)))))
 }
 

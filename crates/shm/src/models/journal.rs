@@ -18,7 +18,8 @@ fn an_entry_is_read_whole_or_not_at_all() {
         let writer = thread::spawn(move || {
             // One more than there are places in a model.
             for number in 1..=3 {
-                segment.journal(0).note(4, number, entry(number));
+                let journal = segment.journal(0);
+                journal.note(journal.take(), 4, number, entry(number));
             }
         });
         for number in [1, 3] {

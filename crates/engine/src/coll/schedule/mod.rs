@@ -218,14 +218,14 @@ pub unsafe fn run(call: Call, what: &Collective, comm: Comm) -> Result<()> {
         let (core, called) = (Arc::clone(&schedule.core), schedule.called);
         Ok((core, called, e.start_schedule(schedule, comm)))
     })?;
-    wait_for(Turn { on: &core, via: &core, called }, raw)
+    wait_for(&Turn { on: &core, via: &core, called }, raw)
 }
 
 /// The same for a collective that has begun.
 ///
 /// # Safety
 /// As for [`run`].
-pub(super) unsafe fn run_on(turn: Turn<'_>, what: &Collective, comm: Comm) -> Result<()> {
+pub(super) unsafe fn run_on(turn: &Turn<'_>, what: &Collective, comm: Comm) -> Result<()> {
     let raw = with(|e| {
         // SAFETY: the caller's word.
         let schedule = unsafe { e.schedule_of(turn.called, what, comm) }?;
@@ -234,7 +234,7 @@ pub(super) unsafe fn run_on(turn: Turn<'_>, what: &Collective, comm: Comm) -> Re
     wait_for(turn, raw)
 }
 
-fn wait_for(turn: Turn<'_>, raw: usize) -> Result<()> {
+fn wait_for(turn: &Turn<'_>, raw: usize) -> Result<()> {
     let waiting = with(|e| e.waiting_for(raw, turn.called.call));
     let outcome = disagree::wait_for(turn, waiting, |e| e.take_outcome(raw).transpose());
     outcome.inspect_err(|_| abandon(raw))??.error.map_or(Ok(()), |error| Err(*error))

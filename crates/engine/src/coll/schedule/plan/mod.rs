@@ -17,8 +17,10 @@ mod spread;
 
 use super::build::{Builder, Place};
 use super::{Bytes, Form, Schedule};
+use crate::coll::apart::{self, Piece};
 use crate::coll::turn::{self, Called, Detail};
-use crate::coll::{Arg, Collective, Row, apart, total};
+use crate::coll::{Arg, Collective, Row, total};
+use crate::datatype::region::Region;
 use crate::status::Call;
 use crate::{Engine, Error, Result, check};
 use mpi_abi::Comm;
@@ -107,6 +109,7 @@ impl Builder<'_> {
         };
         let detail = if check::is_on() { Detail::of(self.e, op, block.as_ref()) } else { Detail::NONE };
         let bytes = size.unwrap_or(turn::ANY_BYTES);
+        turn::take_place(self.e, self.core);
         turn::count(self.core, self.call, form, self.common_root(what), bytes, detail)
     }
 
@@ -181,7 +184,9 @@ impl Builder<'_> {
             }
             _ => return Ok(()),
         };
-        apart(&[self.bytes(&send)?], &[self.bytes(recv)?])
+        let kind = self.e.types.committed(send.datatype)?;
+        let place = |arg: &Arg| Piece::Elements(Region { base: arg.base.addr(), count: arg.count, kind });
+        apart::check_two(&place(&send), &place(recv))
     }
 
     /// What intercommunicators do not have.
