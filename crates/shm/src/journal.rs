@@ -8,7 +8,7 @@ use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Collectives that are remembered: more than a rank can be ahead of others on one communicator (`coll::LINES`),
 /// which is the case in which somebody asks for an old one.
-pub const ENTRIES: u32 = if cfg!(loom) { 2 } else { 96 };
+pub const ENTRIES: u32 = if cfg!(loom) { 2 } else { 128 };
 
 /// What was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

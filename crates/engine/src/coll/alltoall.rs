@@ -49,15 +49,15 @@ pub unsafe fn alltoall(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
         (0..core.size()).map(|r| unsafe { shape.payload(arg.base, block(r), arg.count) }).collect()
     };
     let shape = Shape::of(recv.datatype)?;
+    // Mostly the same one.
+    let other = send.filter(|send| send.datatype != recv.datatype).map(|send| Shape::of(send.datatype)).transpose()?;
+    let own = other.as_ref().unwrap_or(&shape);
+    if let Some(send) = &send {
+        let ranks = core.size() as usize;
+        apart::check_two(&own.piece(send.base, 0, send.count * ranks), &shape.piece(recv.base, 0, recv.count * ranks))?;
+    }
+    let outgoing = send.map(|send| lanes(send, own));
     let incoming = lanes(recv, &shape);
-    let ranks = core.size() as usize;
-    let outgoing = send.map(|send| {
-        let own = Shape::of(send.datatype)?;
-        let all = own.piece(send.base, 0, send.count * ranks);
-        apart::check_two(&all, &shape.piece(recv.base, 0, recv.count * ranks))?;
-        Ok(lanes(send, &own))
-    });
-    let outgoing = outgoing.transpose()?;
     exchange(&core, outgoing, incoming, Call::Alltoall, Some(&recv))
 }
 

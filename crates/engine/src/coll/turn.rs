@@ -15,9 +15,8 @@ use crate::{Engine, Result, check, naming, with};
 use mpi_abi::{Datatype, Op};
 use shm::Segment;
 use shm::journal::{Entry, Journal};
-use shm::sync::{AtomicU64, Ordering};
+use shm::sync::{AtomicPtr, AtomicU64, Ordering};
 use std::ffi::c_int;
-use std::sync::OnceLock;
 
 /// How the user called a collective, which says its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,20 +205,28 @@ pub(crate) struct Turn<'a> {
     pub(crate) called: Called,
 }
 
-/// This process's journal, once it is in a job.
-static JOURNAL: OnceLock<&'static Journal> = OnceLock::new();
+/// This process's journal, once it is in a job: null before.
+static JOURNAL: AtomicPtr<Journal> = AtomicPtr::new(std::ptr::null_mut());
 
 /// This process is `rank` of a job.
 pub(crate) fn keep_journal(segment: &'static Segment, rank: u32) {
-    // A process is in one job.
-    let _ = JOURNAL.set(segment.journal(rank));
+    // SYNC own-journal: the segment is there for who sees the pointer.
+    JOURNAL.store(std::ptr::from_ref(segment.journal(rank)).cast_mut(), Ordering::Release);
+}
+
+#[inline]
+fn journal() -> Option<&'static Journal> {
+    // SYNC own-journal: see `keep_journal`.
+    let journal = JOURNAL.load(Ordering::Acquire);
+    // SAFETY: null, or in a segment that stays.
+    unsafe { journal.as_ref() }
 }
 
 /// Takes a place in the journal for the collective that is called next. Under the engine's lock, so that threads have
 /// places of their own.
 #[inline]
 pub(super) fn take_place(_: &Engine, core: &CommCore) {
-    if let Some(journal) = JOURNAL.get() {
+    if let Some(journal) = journal() {
         core.turns.place.store(journal.take(), Ordering::Relaxed);
     }
 }
@@ -243,7 +250,7 @@ pub(super) fn count(
     let past = (turns ^ detail.hash) & 0xffff;
     let what = packed(call, form, root) | past << PAST_AT;
     let called = Called { call, what, bytes, detail: detail.words, number };
-    if let Some(journal) = JOURNAL.get() {
+    if let Some(journal) = journal() {
         let place = core.turns.place.load(Ordering::Relaxed);
         journal.note(place, core.context, number, Entry { what, bytes, detail: detail.words });
     }
