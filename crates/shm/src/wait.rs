@@ -20,6 +20,7 @@ pub enum Step {
 pub struct Policy {
     crowded: bool,
     packed: bool,
+    heaped: bool,
     spins: u32,
     yields: u32,
 }
@@ -61,11 +62,17 @@ impl Policy {
         self.packed
     }
 
+    /// Whether there are at least four.
+    #[inline]
+    pub fn heaped(&self) -> bool {
+        self.heaped
+    }
+
     /// The policy for a job of `ranks` ranks on the processors that we may use.
     pub fn for_ranks(ranks: u32) -> Self {
         let cpus = cpus::allowed();
-        let (crowded, packed) = (ranks > cpus, ranks / 2 >= cpus);
-        Self { crowded, packed, spins: if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES }, yields: YIELDS }
+        let (crowded, packed, heaped) = (ranks > cpus, ranks / 2 >= cpus, ranks / 4 >= cpus);
+        Self { crowded, packed, heaped, spins: if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES }, yields: YIELDS }
     }
 }
 
@@ -90,7 +97,7 @@ impl Policy {
 impl Default for Policy {
     /// For a process alone.
     fn default() -> Self {
-        Self { crowded: false, packed: false, spins: SPINS_WITH_CORES, yields: YIELDS }
+        Self { crowded: false, packed: false, heaped: false, spins: SPINS_WITH_CORES, yields: YIELDS }
     }
 }
 

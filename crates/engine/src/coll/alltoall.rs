@@ -1,5 +1,5 @@
 //! Every rank sends a block to every other: through one chunk per rank while a rank's blocks fit,
-//! by messages beyond.
+//! in pieces or by messages beyond.
 
 use super::apart::{self, Piece};
 use super::area::Area;
@@ -7,6 +7,8 @@ use super::bcast::{expect_len, others};
 use super::buffers::{Arg, Shape};
 use super::gather::Blocks;
 use super::internal::Copier;
+use super::pieces::{self, Between, Coming};
+use super::table::{Found, Way};
 use super::turn::Turn;
 use super::{Collective, Row, by_schedule, core_of, enter, internal, table};
 use crate::Result;
@@ -153,29 +155,49 @@ fn exchange(
     let len = |rank: usize| if rank == me { 0 } else { outgoing[rank].len() };
     // SAFETY: `publish` gives an address in our place with room for the block.
     let write = |area: &mut Area, rank: usize, to: *mut u8| unsafe { area.fill_with(to, &outgoing[rank]) };
-    let fits = table::publish(area, step, ranks, len, write)?;
+    let way = table::publish(area, step, ranks, Between::All, len, write)?;
     let mut as_message = vec![false; ranks];
+    let mut coming = Vec::new();
+    let mut longest = 0;
+    if way == Way::Pieces {
+        coming.resize(ranks, None);
+        longest = (0..ranks).map(len).max().unwrap_or(0);
+    }
     let mut outcome = Ok(());
     for rank in (1..core.size()).map(|d| (core.rank + d) % core.size()) {
         let line = area.await_line(step, rank)?;
-        let Some((from, len)) = table::find(area, step, rank, &line, ranks, core.rank)? else {
-            as_message[rank as usize] = true;
-            continue;
-        };
         let target = &mut incoming[rank as usize];
+        let found = table::find(area, step, rank, &line, ranks, core.rank)?;
+        let len = match found {
+            Found::Message => {
+                as_message[rank as usize] = true;
+                continue;
+            }
+            Found::Pieces(len, of_all) => {
+                coming.resize(ranks, None);
+                coming[rank as usize] = Some(Coming { len, fits: len == target.len() });
+                longest = longest.max(of_all);
+                len
+            }
+            Found::Here(_, len) => len,
+        };
         if len != target.len() {
             outcome = outcome.and(expect_len(call, rank, len, target.len()));
-            continue;
-        }
-        match target.run() {
-            // SAFETY: the block lies in line or chunk; the target has room.
-            Some(to) => unsafe { copy(to, from, len) },
-            // SAFETY: as above.
-            None => unsafe { target.write(0, from, len) },
+        } else if let Found::Here(from, _) = found {
+            match target.run() {
+                // SAFETY: the block lies in line or chunk; the target has room.
+                Some(to) => unsafe { copy(to, from, len) },
+                // SAFETY: as above.
+                None => unsafe { target.write(0, from, len) },
+            }
         }
     }
     area.finish(step, true);
-    by_messages(turn, outgoing, incoming, &as_message, !fits).and(outcome)
+    if !coming.is_empty() {
+        let send = (way == Way::Pieces).then_some(&outgoing[..]);
+        pieces::exchange(turn, area, send, &mut incoming, &coming, longest)?;
+    }
+    by_messages(turn, outgoing, incoming, &as_message, way == Way::Messages).and(outcome)
 }
 
 /// The blocks of those ranks that have too many bytes for a chunk.

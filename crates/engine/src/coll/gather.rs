@@ -1,14 +1,16 @@
 //! Gather, scatter and allgather, with equal and with different counts.
 //!
-//! Equal counts: all ranks know the size, so all choose the same way: a line, chunks, messages.
+//! Equal counts: all ranks know the size, so all choose the same way: a line, chunks, pieces, messages.
 //! Different counts: only the root knows them all. A rank whose block does not fit into its chunk
-//! says so in its line (`BY_MESSAGE`) and sends a message.
+//! says so in its line (`BY_MESSAGE`) and sends a message; the root of a Scatterv may say that pieces follow.
 
 use super::apart::{self, Piece};
 use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{bcast_bytes, expect_len, others};
 use super::buffers::{Arg, Shape, Source};
 use super::internal::{self, Copier};
+use super::pieces::{self, Between, Incoming};
+use super::table::{Found, Way};
 use super::turn::Turn;
 use super::{Collective, Row, by_schedule, check_root, core_of, enter, table, too_long};
 use crate::Result;
@@ -165,17 +167,26 @@ unsafe fn gather_any(
         // Whatever is wrong with a block, the others are taken, so that the ranks stay in step.
         let mut outcome = own(&layout);
         let mut late = Vec::new();
+        let mut more = Vec::new();
         for rank in others(core) {
             let line = area.await_line(step, rank)?;
             if line.note == BY_MESSAGE {
                 late.push(rank);
                 continue;
             }
+            if let Some(len) = pieces::total(&line) {
+                // SAFETY: the caller vouches for the buffer.
+                let block = unsafe { layout.payload(rank) };
+                let fits = expect_len(call, rank, len, block.len());
+                more.push(Incoming { rank, len, block: fits.is_ok().then_some(block) });
+                outcome = outcome.and(fits);
+                continue;
+            }
             let from = if line.note == IN_CHUNK { area.chunk_of(step, rank)?.cast_const() } else { line.payload };
             // SAFETY: line or chunk hold `len` bytes; the caller vouches for the buffer.
             outcome = outcome.and(unsafe { put(&layout, rank, from, line.len, call) });
         }
-        area.finish(step, false);
+        pieces::collect(turn, area, step, &mut more)?;
         let works = late
             .into_iter()
             // SAFETY: the caller vouches for the buffer until we have waited.
@@ -184,6 +195,11 @@ unsafe fn gather_any(
         return internal::wait_all(turn, works).and(outcome);
     }
     let Some(source) = source else { return Ok(()) };
+    // If all blocks are alike, all count the same pieces.
+    if block.is_some() && source.len > chunk && pieces::are_good(area, core.size() as usize, source.len, Between::One) {
+        // SAFETY: the caller vouches for the source.
+        return unsafe { pieces::give(turn, area, step, source.ptr, source.len) };
+    }
     let by_message = source.len > chunk;
     // SAFETY: the caller vouches for the source.
     unsafe { offer(area, step, &source, chunk) }?;
@@ -334,7 +350,7 @@ unsafe fn scatter_any(
         }
         let turn = &begin()?;
         let mut state = enter(turn)?;
-        let mut messages = true;
+        let mut way = Way::Messages;
         if let Some(area) = state.area() {
             let step = area.step(turn);
             let len = |r: usize| if r as u32 == me { 0 } else { layout.len(r as u32) };
@@ -342,10 +358,15 @@ unsafe fn scatter_any(
             // the buffer.
             let write =
                 |area: &mut Area, r: usize, to: *mut u8| unsafe { area.fill_with(to, &layout.payload(r as u32)) };
-            messages = !table::publish(area, step, ranks, len, write)?;
+            way = table::publish(area, step, ranks, Between::One, len, write)?;
             area.finish(step, false);
+            if way == Way::Pieces {
+                // SAFETY: the caller vouches for the buffer, of which we only read.
+                let blocks: Vec<_> = (0..core.size()).map(|r| unsafe { layout.payload(r) }).collect();
+                pieces::scatter(turn, area, &blocks)?;
+            }
         }
-        if messages {
+        if way == Way::Messages {
             let works = others(core)
                 // SAFETY: the caller vouches for the buffer until we have waited.
                 .map(|r| internal::isend_copied_by(Copier::Receiver, turn, r, unsafe { layout.payload(r) }))
@@ -361,20 +382,25 @@ unsafe fn scatter_any(
     if let Some(area) = state.area() {
         let step = area.step(turn);
         let line = area.await_line(step, root)?;
-        if let Some((from, len)) = table::find(area, step, root, &line, ranks, me)? {
-            let fits = len == target.len;
-            if fits {
-                // SAFETY: the block lies in line or chunk; the target has room.
-                unsafe { copy(target.ptr, from, len) };
-            }
-            area.finish(step, false);
-            if !fits {
-                return Err(too_long(call, root, len, target.len));
-            }
-            messages = false;
-        } else {
-            area.finish(step, false);
+        let found = table::find(area, step, root, &line, ranks, me)?;
+        let len = match found {
+            Found::Here(_, len) | Found::Pieces(len, _) => len,
+            Found::Message => target.len,
+        };
+        let fits = len == target.len;
+        if let (Found::Here(from, _), true) = (&found, fits) {
+            // SAFETY: the block lies in line or chunk; the target has room.
+            unsafe { copy(target.ptr, *from, len) };
         }
+        area.finish(step, false);
+        if let Found::Pieces(_, longest) = found {
+            // SAFETY: the target has room for so many bytes, if they fit.
+            unsafe { pieces::scatter_leaf(turn, area, root, fits.then_some(target.ptr), (len, longest)) }?;
+        }
+        if !fits {
+            return Err(too_long(call, root, len, target.len));
+        }
+        messages = matches!(found, Found::Message);
     }
     if messages {
         let payload = Payload::Run { base: target.ptr, len: target.len };

@@ -8,7 +8,10 @@
 //! | `bcast` | Barrier, Bcast | line, then pipelined chunks |
 //! | `gather` | Gather(v), Scatter(v), Allgather(v) | line, chunk, messages |
 //! | `alltoall` | Alltoall(v, w) | chunk, messages |
-//! | `reduce` | Reduce, Allreduce, Scan, Exscan, short Reduce_scatter(_block) | line, chunk, segments |
+//! | `pieces` | long Gather, Scatter(v), Alltoall(v, w) of more ranks than cores | chunks, step by step |
+//! | `reduce` | Reduce, Allreduce, short Reduce_scatter(_block) | line, chunk, segments |
+//! | `scan` | Scan, Exscan | line, chain |
+//! | `chain` | longer Scan, Exscan and Reduce | chunks from rank to rank |
 //! | `scatter` | longer Reduce_scatter(_block) | chunks with a piece of each block |
 //! | `internal` | what the management of communicators needs | messages |
 //! | `turn`, `disagree` | what was called goes along with everything; the report when ranks do not agree | |
@@ -19,11 +22,14 @@ mod apart;
 mod area;
 mod bcast;
 pub mod buffers;
+mod chain;
 mod collective;
 pub(crate) mod disagree;
 mod gather;
 pub(crate) mod internal;
+mod pieces;
 mod reduce;
+mod scan;
 mod scatter;
 pub mod schedule;
 mod table;
@@ -34,7 +40,8 @@ pub use bcast::{barrier, bcast};
 pub use buffers::Arg;
 pub use collective::{Collective, Row};
 pub use gather::{Blocks, allgather, allgatherv, gather, gatherv, scatter, scatterv};
-pub use reduce::{allreduce, exscan, reduce, reduce_scatter, reduce_scatter_block, scan};
+pub use reduce::{allreduce, reduce, reduce_scatter, reduce_scatter_block};
+pub use scan::{exscan, scan};
 
 use crate::comm::CommCore;
 use crate::status::Call;

@@ -1,36 +1,73 @@
 //! Blocks for all ranks in one rank's place, for collectives in which a rank gives each other one something
 //! else: a few small ones in the line, with their lengths in the note; more in the chunk, behind a table of
-//! `ranks` lengths of 8 bytes; what does not fit is announced as messages.
+//! `ranks` lengths of 8 bytes. Of blocks that do not fit the chunk has the table alone, and they come piece by piece
+//! (`pieces`), or the line announces messages.
 
 use super::area::{Area, LINE_BYTES, Published, Step};
 use super::gather::{BY_MESSAGE, IN_CHUNK};
+use super::pieces::{self, Between};
 use crate::Result;
 
 /// Note in a line with blocks: lengths in its bytes (rank 0's lowest), the highest byte is this.
 const IN_LINE: u64 = 0xff << 56;
 /// So many lengths have room in a note.
 const IN_LINE_RANKS: usize = 7;
+/// Note in a line: the chunk has the lengths, the blocks come in pieces.
+const IN_PIECES: u64 = 3;
 
-/// Publishes the blocks in my place for `step`; false: they do not fit, the line says that messages follow. `len`
+/// How blocks go from a rank to the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// They are in its place.
+    Here,
+    /// In pieces.
+    Pieces,
+    Messages,
+}
+
+/// A rank's block for us.
+pub(super) enum Found {
+    /// It lies here, so many bytes.
+    Here(*const u8, usize),
+    /// It comes in pieces: its bytes, and those of that rank's longest block.
+    Pieces(usize, usize),
+    Message,
+}
+
+/// Publishes the blocks in my place for `step`, if they fit, or says how they will come. `len`
 /// is a rank's length, 0 for mine; `read` copies a rank's block to an address with room for it.
 pub(super) fn publish(
     area: &mut Area,
     step: Step<'_>,
     ranks: usize,
+    between: Between,
     len: impl Fn(usize) -> usize,
     read: impl Fn(&mut Area, usize, *mut u8),
-) -> Result<bool> {
+) -> Result<Way> {
     let table = ranks * 8;
     let total: usize = (0..ranks).map(&len).sum();
     let in_line = total <= LINE_BYTES && ranks <= IN_LINE_RANKS;
-    if !in_line && table + total > area.chunk_bytes() {
+    let chunk = area.chunk_bytes();
+    let mut way = Way::Here;
+    if !in_line && table + total > chunk {
+        let longest = (0..ranks).map(&len).max().unwrap_or(0);
+        let good = table <= chunk && pieces::are_good(area, ranks, longest, between);
+        way = if good { Way::Pieces } else { Way::Messages };
+    }
+    if way == Way::Messages {
         area.line(step)?;
         area.publish_place(step, 0, BY_MESSAGE);
-        return Ok(false);
+        return Ok(way);
     }
     let place = if in_line { area.line(step)? } else { area.chunk(step)? };
     let mut at = if in_line { 0 } else { table };
-    let mut note = if in_line { IN_LINE } else { IN_CHUNK };
+    let mut note = if in_line {
+        IN_LINE
+    } else if way == Way::Here {
+        IN_CHUNK
+    } else {
+        IN_PIECES
+    };
     for rank in 0..ranks {
         let len = len(rank);
         if in_line {
@@ -39,34 +76,30 @@ pub(super) fn publish(
             // SAFETY: the chunk is aligned, ours, and has room for the table (checked).
             unsafe { place.cast::<u64>().add(rank).write(len as u64) };
         }
-        if len > 0 {
+        if len > 0 && way == Way::Here {
             read(area, rank, place.wrapping_add(at));
+            at += len;
         }
-        at += len;
     }
     area.publish_place(step, at, note);
-    Ok(true)
+    Ok(way)
 }
 
-/// Rank `me`'s block in what `from` published so: its address and length; none: it comes as a message.
-pub(super) fn find(
-    area: &Area,
-    step: Step<'_>,
-    from: u32,
-    line: &Published,
-    ranks: usize,
-    me: u32,
-) -> Result<Option<(*const u8, usize)>> {
+/// Rank `me`'s block in what `from` published so.
+pub(super) fn find(area: &Area, step: Step<'_>, from: u32, line: &Published, ranks: usize, me: u32) -> Result<Found> {
     let me = me as usize;
     if line.note & IN_LINE == IN_LINE {
         let len = |rank: usize| (line.note >> (8 * rank) & 0xff) as usize;
-        return Ok(Some((line.payload.wrapping_add((0..me).map(len).sum()), len(me))));
+        return Ok(Found::Here(line.payload.wrapping_add((0..me).map(len).sum()), len(me)));
     }
     if line.note == BY_MESSAGE {
-        return Ok(None);
+        return Ok(Found::Message);
     }
     let chunk = area.chunk_of(step, from)?.cast_const();
     // SAFETY: the rank wrote a table of `ranks` lengths at the beginning of the aligned chunk.
     let len = |rank: usize| unsafe { chunk.cast::<u64>().add(rank).read() } as usize;
-    Ok(Some((chunk.wrapping_add(ranks * 8 + (0..me).map(len).sum::<usize>()), len(me))))
+    if line.note == IN_PIECES {
+        return Ok(Found::Pieces(len(me), (0..ranks).map(len).max().unwrap_or(0)));
+    }
+    Ok(Found::Here(chunk.wrapping_add(ranks * 8 + (0..me).map(len).sum::<usize>()), len(me)))
 }

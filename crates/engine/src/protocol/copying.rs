@@ -23,9 +23,11 @@ const SINGLE_COPY_MIN: usize = 12 << 20;
 /// Measured, 4 ranks on 2 cores, ring and kernel: Scatter of 1 MiB for each 170 and 157 us, of 4 MiB 1140 and
 /// 490 us, Gather 175 and 157, 1400 and 660 us; 512 KiB equal. 3 ranks on 2 cores: the ring is better at 1 MiB.
 const SCATTER_MIN: usize = 1 << 20;
-/// To one rank: its rings would push each other out of the caches. 8 ranks on 2 cores: 256 KiB each 910 and 290 us, 1 MiB 4800 and
-/// 980 us.
-const GATHER_MIN: usize = 256 << 10;
+/// With four ranks per core. 8 ranks on 2 cores: Scatter of 128 KiB 120 and 73 us, of 512 KiB 440 and 220.
+const SCATTER_MIN_HEAPED: usize = 64 << 10;
+/// To one rank: its rings would push each other out of the caches. Gatherv, 8 ranks on 2 cores: 64 KiB each 88 and 52 us, 256 KiB 910 and
+/// 290; 4 ranks, 64 KiB 21.6 and 21.3, 128 KiB 43 and 40.
+const GATHER_MIN: usize = 64 << 10;
 /// The same where each rank sends to all: no core is left that could do the other half of a copy through the ring, and each pair
 /// has a ring.
 const EXCHANGE_MIN_PACKED: usize = 1 << 20;
@@ -117,7 +119,7 @@ impl Transport {
 impl Engine {
     /// Whether, and how, the rest of an offered message is to be copied by the kernel.
     pub(super) fn plan_share(&mut self, raw: usize, from: u32, offer: Offer, first: usize) -> Option<Share> {
-        let packed = self.world.as_ref().is_some_and(|w| w.policy.packed());
+        let (packed, heaped) = self.world.as_ref().map_or((false, false), |w| (w.policy.packed(), w.policy.heaped()));
         let request = self.requests.get(raw)?;
         let Role::Recv(recv) = &request.role else { return None };
         let copier = match Copier::of(recv) {
@@ -126,6 +128,7 @@ impl Engine {
         };
         let least = match copier {
             Copier::Either => SINGLE_COPY_MIN,
+            Copier::Receiver if heaped => SCATTER_MIN_HEAPED,
             Copier::Receiver => SCATTER_MIN,
             Copier::Sender => GATHER_MIN,
             Copier::Everybody if packed => EXCHANGE_MIN_PACKED,
