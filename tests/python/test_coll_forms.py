@@ -151,6 +151,61 @@ class Requests(Case):
         for comm in comms:
             comm.Free()
 
+    def test_more_reductions_in_work_than_there_are_places(self) -> None:
+        # Up to a line, up to a chunk, in pieces; ended last first.
+        lengths = (1, 5, 6, 700, 3000, 3500, 20_000)
+        for in_place in (False, True):
+            started = []
+            for turn in range(150):
+                n, root = lengths[turn % len(lengths)], turn % self.size
+                mine = np.arange(n) * (self.rank + 1) + turn
+                result = mine.copy() if in_place else np.full(n, -1)
+                send: Any = MPI.IN_PLACE if in_place else mine
+                everybody = np.arange(n) * (self.size * (self.size + 1) // 2) + turn * self.size
+                ranks = self.rank + 1
+                if turn % 5 < 2:
+                    request, wanted = self.comm.Iallreduce(send, result), everybody
+                elif turn % 5 == 2:
+                    at_root = self.rank == root
+                    request = self.comm.Ireduce(send if at_root else mine, result if at_root else None, root=root)
+                    wanted = everybody if at_root else result.copy()
+                elif turn % 5 == 3:
+                    request = self.comm.Iscan(send, result)
+                    wanted = np.arange(n) * (ranks * (ranks + 1) // 2) + turn * ranks
+                else:
+                    request, wanted = self.comm.Ibarrier(), result.copy()
+                started.append((request, result, wanted, mine))
+            for request, result, wanted, _ in reversed(started):
+                while not request.Test():
+                    pass
+                np.testing.assert_array_equal(result, wanted)
+
+    def test_who_is_slow_holds_up_what_waits_for_places_only(self) -> None:
+        results = [np.zeros(1) for _ in range(200)]
+        mine, apart = np.ones(1), self.comm.Dup()
+        if self.rank == self.size - 1:
+            apart.Barrier()
+        requests = [self.comm.Iallreduce(mine, result) for result in results]
+        if self.rank < self.size - 1:
+            apart.Barrier()
+        MPI.Request.Waitall(requests)
+        apart.Free()
+        self.assertEqual({result[0] for result in results}, {self.size})
+
+    @unittest.skipUnless(OURS, "others may say nothing of it")
+    @ranks_at_least(2)
+    def test_reductions_of_different_lengths_are_errors_of_all_requests(self) -> None:
+        comm = self.comm.Dup()
+        comm.Set_errhandler(MPI.ERRORS_RETURN)
+        short = np.ones(2 + (self.rank == 0))
+        with self.mpi_error(MPI.ERR_TRUNCATE):
+            comm.Iallreduce(short, np.zeros_like(short)).Wait()
+        # The communicator is in order.
+        result = np.zeros(1)
+        comm.Iallreduce(np.ones(1), result).Wait()
+        self.assertEqual(result[0], self.size)
+        comm.Free()
+
     def test_a_barrier_is_tested_until_all_have_come(self) -> None:
         request = self.comm.Ibarrier()
         turns = 0
@@ -170,7 +225,8 @@ class Requests(Case):
 
 class Persistent(Case):
     def test_started_again_and_again_in_another_order_on_each_rank(self) -> None:
-        send = [np.empty(50 * (i + 1)) for i in range(6)]
+        # A line, chunks, and one in pieces.
+        send = [np.empty(n) for n in (1, 5, 50, 300, 3000, 30_000)]
         recv = [np.empty_like(array) for array in send]
         requests = [
             self.comm.Allreduce_init(s, r, MPI.MAX if i % 2 else MPI.SUM)

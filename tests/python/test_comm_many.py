@@ -75,6 +75,18 @@ class Many(Case):
             for comm in comms + comms[::-1]:
                 comm.Allreduce(numbers, total)
                 np.testing.assert_array_equal(total, np.arange(1000.0) * self.size + all_ranks)
+            # Nonblocking and persistent ones have memory of their own, or none either.
+            again = [comm.Allreduce_init(numbers, np.zeros(1000)) for comm in comms[::3]]
+            for comm in comms + comms[::-1]:
+                results = [np.zeros(1000) for _ in range(2)]
+                MPI.Request.Waitall([comm.Iallreduce(numbers, result) for result in results])
+                for result in results:
+                    np.testing.assert_array_equal(result, np.arange(1000.0) * self.size + all_ranks)
+            for request in again * 2:
+                request.Start()
+                request.Wait()
+            for request in again:
+                request.Free()
             for peer in range(self.size):
                 room, status = data.Room(1 << 20), MPI.Status()
                 request = comms[-1].Isend(data.message(self.rank, 1 << 20), (self.rank + peer) % self.size)

@@ -38,6 +38,7 @@ pub mod world;
 
 pub use error::{Error, Result};
 
+use coll::board::Boards;
 use coll::schedule::Schedules;
 use comm::Comm;
 use comm_manage::idup::Duplicate;
@@ -90,6 +91,8 @@ pub struct Engine {
     pub(crate) transport: Option<Transport>,
     /// Collectives in work that can go on.
     pub(crate) schedules: Schedules,
+    /// Collectives in work in shared memory.
+    pub(crate) boards: Boards,
     /// Counts what was sent, received or completed.
     pub(crate) progress_count: u64,
     /// Threads of this process that sleep, or are about to.
@@ -131,6 +134,7 @@ impl Engine {
             duplicates: HashMap::new(),
             transport: None,
             schedules: Schedules::default(),
+            boards: Boards::default(),
             progress_count: 0,
             sleepers: Sleepers::default(),
             at_once_below: protocol::AT_ONCE_BELOW,

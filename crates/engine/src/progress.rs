@@ -73,6 +73,9 @@ impl Engine {
         if self.schedules.is_any_ready() {
             moved |= self.advance_ready();
         }
+        if self.boards.any() {
+            moved |= self.move_boards();
+        }
         if moved && self.sleepers.any() {
             self.wake_own_threads();
         }

@@ -150,8 +150,9 @@ impl Engine {
             About::Receive => self.nearest(what.context, what.peer, what.tag),
             _ => None,
         };
-        let turn = match self.requests.get(self.request_of(waiting)).map(|request| &request.role) {
-            Some(Role::Collective(Some(schedule))) => Some(schedule.turn()),
+        let raw = self.request_of(waiting);
+        let turn = match self.requests.get(raw).map(|request| &request.role) {
+            Some(Role::Collective(Some(schedule))) => Some(schedule.turn(raw)),
             _ => None,
         };
         Told { what, story: self.story(what, place), members, near, turn }

@@ -24,6 +24,59 @@ const CHUNK: usize = 64 << 10;
 const CHUNKS_MAX: usize = 8 << 20;
 const CHUNK_MIN: usize = 4 << 10;
 
+/// How many places of each kind a rank has, which it uses in turn, and how long its chunks are. All ranks say the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    ranks: u32,
+    lines: u64,
+    chunks: u64,
+    chunk_bytes: usize,
+}
+
+impl Shape {
+    /// For the collectives of a communicator.
+    pub fn of_many(ranks: u32) -> Self {
+        Self { ranks, lines: LINES, chunks: CHUNKS, chunk_bytes: chunk_bytes(ranks) }
+    }
+
+    /// For one that is started again and again, with chunks for up to `bytes` bytes: who is done with a step may be in
+    /// the next one while others read, but not beyond.
+    pub fn of_one(ranks: u32, bytes: usize) -> Self {
+        Self { ranks, lines: 2, chunks: 2, chunk_bytes: bytes.next_multiple_of(size_of::<Line>()) }
+    }
+
+    /// For a long one that is started again and again.
+    pub fn of_long(ranks: u32) -> Self {
+        Self { lines: CHUNKS, ..Self::of_many(ranks) }
+    }
+
+    /// Bytes of a chunk.
+    #[inline]
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Lines of a rank.
+    #[inline]
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Chunks of a rank.
+    #[inline]
+    pub fn chunks(&self) -> u64 {
+        self.chunks
+    }
+
+    fn lines_bytes(&self) -> usize {
+        size_of::<Users>() + self.ranks as usize * (self.lines as usize * size_of::<Line>() + size_of::<Done>())
+    }
+
+    fn chunks_bytes(&self) -> usize {
+        self.ranks as usize * self.chunks as usize * self.chunk_bytes
+    }
+}
+
 /// A rank's line of one step.
 #[repr(C, align(64))]
 #[derive(Default)]
@@ -101,23 +154,19 @@ pub struct Places {
     segment: &'static Segment,
     offset: usize,
     base: NonNull<u8>,
-    ranks: u32,
+    shape: Shape,
 }
 
 // SAFETY: only atomics and raw bytes lie behind the pointer, and the mapping is never undone.
 unsafe impl Send for Places {}
 
-fn lines_bytes(ranks: u32) -> usize {
-    size_of::<Users>() + ranks as usize * (LINES as usize * size_of::<Line>() + size_of::<Done>())
-}
-
 impl Places {
-    /// Makes the lines for `ranks` ranks; their offset.
-    pub fn create(segment: &'static Segment, ranks: u32) -> Result<usize> {
-        let bytes = lines_bytes(ranks);
+    /// Makes the lines; their offset.
+    pub fn create(segment: &'static Segment, shape: Shape) -> Result<usize> {
+        let bytes = shape.lines_bytes();
         let offset = segment.allocate(bytes, Purpose::Lines)?;
         #[cfg(loom)]
-        build(segment, offset, ranks);
+        build(segment, offset, shape);
         #[cfg(not(loom))]
         for word in 0..bytes / 8 {
             // SAFETY: an aligned atomic in a piece that nobody else knows yet.
@@ -127,35 +176,42 @@ impl Places {
         }
         // SAFETY: every piece begins with its users, page-aligned; only atomics.
         if let Some(users) = unsafe { segment.view::<Users>(offset) } {
-            users.count.store(ranks, Ordering::Relaxed);
+            users.count.store(shape.ranks, Ordering::Relaxed);
         }
         Ok(offset)
     }
 
     /// Finds the lines at `offset`.
-    pub fn attach(segment: &'static Segment, offset: usize, ranks: u32) -> Option<Self> {
-        let base = segment.at(offset, lines_bytes(ranks))?;
-        Some(Self { segment, offset, base, ranks })
+    pub fn attach(segment: &'static Segment, offset: usize, shape: Shape) -> Option<Self> {
+        let base = segment.at(offset, shape.lines_bytes())?;
+        Some(Self { segment, offset, base, shape })
+    }
+
+    /// How many places there are of each kind.
+    #[inline]
+    pub fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// How many ranks have lines.
     #[inline]
     pub fn ranks(&self) -> u32 {
-        self.ranks
+        self.shape.ranks
     }
 
     /// The line of `rank` for `step`.
     #[inline]
     pub fn line(&self, rank: u32, step: u64) -> &'static Line {
-        assert!(rank < self.ranks);
-        let index = rank as usize * LINES as usize + (step % LINES) as usize;
+        assert!(rank < self.shape.ranks);
+        // A power of two.
+        let index = rank as usize * self.shape.lines as usize + (step & (self.shape.lines - 1)) as usize;
         // SAFETY: `attach` checked the length for all ranks' lines; only atomics.
         unsafe { self.base.add(size_of::<Users>() + index * size_of::<Line>()).cast::<Line>().as_ref() }
     }
 
     fn done_word(&self, rank: u32) -> &'static AtomicU64 {
-        assert!(rank < self.ranks);
-        let lines = self.ranks as usize * LINES as usize * size_of::<Line>();
+        assert!(rank < self.shape.ranks);
+        let lines = self.shape.ranks as usize * self.shape.lines as usize * size_of::<Line>();
         // SAFETY: as in `line`.
         let done = unsafe {
             let at = size_of::<Users>() + lines + rank as usize * size_of::<Done>();
@@ -194,27 +250,30 @@ impl Places {
                 && chunks != 0
                 && chunks != NO_CHUNKS
             {
-                self.segment.release(offset, chunks_bytes(self.ranks));
+                self.segment.release(offset, self.shape.chunks_bytes());
             }
-            self.segment.release(self.offset, lines_bytes(self.ranks));
+            self.segment.release(self.offset, self.shape.lines_bytes());
         }
     }
 }
 
 /// Loom's atomics must be made: zeroed memory is none.
 #[cfg(loom)]
-fn build(segment: &Segment, offset: usize, ranks: u32) {
-    let base = segment.at(offset, lines_bytes(ranks)).expect("the piece that was just made");
-    let lines = ranks as usize * LINES as usize;
+fn build(segment: &Segment, offset: usize, shape: Shape) {
+    let base = segment.at(offset, shape.lines_bytes()).expect("the piece that was just made");
+    let lines = shape.ranks as usize * shape.lines as usize;
     // SAFETY: the piece is ours alone, and `lines_bytes` counts just these.
     unsafe {
         base.cast().write(Users::default());
         let first = base.add(size_of::<Users>()).cast::<Line>();
         (0..lines).for_each(|index| first.add(index).write(Line::default()));
         let first = first.add(lines).cast::<Done>();
-        (0..ranks as usize).for_each(|rank| first.add(rank).write(Done::default()));
+        (0..shape.ranks as usize).for_each(|rank| first.add(rank).write(Done::default()));
     }
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(LINES.is_power_of_two() && CHUNKS.is_power_of_two());
 
 /// What a rank knows of the others' steps, and so when it may write into its own place again.
 #[derive(Debug, Default)]
@@ -252,6 +311,12 @@ impl Pace {
         Ok(())
     }
 
+    /// Every other rank has said with a line that it is done with all steps below `done`.
+    #[inline]
+    pub fn all_said(&mut self, done: u64) {
+        self.all_done = self.all_done.max(done);
+    }
+
     /// I have seen every rank's line of `step`, and nobody publishes before it is done with the
     /// steps before.
     #[inline]
@@ -265,8 +330,7 @@ pub struct Chunks {
     #[cfg(loom)]
     offset: usize,
     base: NonNull<u8>,
-    ranks: u32,
-    bytes: usize,
+    shape: Shape,
 }
 
 // SAFETY: as for `Places`.
@@ -278,20 +342,16 @@ fn chunk_bytes(ranks: u32) -> usize {
     power.clamp(CHUNK_MIN, CHUNK)
 }
 
-fn chunks_bytes(ranks: u32) -> usize {
-    ranks as usize * CHUNKS as usize * chunk_bytes(ranks)
-}
-
 impl Chunks {
     /// The chunks that belong to `places`, made now if nobody has made them yet; none if there is no
     /// memory for them, then and for good, so that all ranks decide alike. They go with the lines.
     pub fn of(places: &Places) -> Option<Self> {
-        let segment = places.segment;
+        let (segment, shape) = (places.segment, places.shape);
         let word = &places.users().chunks;
         // SYNC coll-chunks: whoever sees the offset may use the memory.
         let mut offset = word.load(Ordering::Acquire);
         if offset == 0 {
-            let made = segment.allocate(chunks_bytes(places.ranks), Purpose::Chunks).map_or(NO_CHUNKS, |o| o as u64);
+            let made = segment.allocate(shape.chunks_bytes(), Purpose::Chunks).map_or(NO_CHUNKS, |o| o as u64);
             // SYNC coll-chunks: the memory was reserved before.
             match word.compare_exchange(0, made, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => offset = made,
@@ -299,20 +359,19 @@ impl Chunks {
                     if let Ok(own) = usize::try_from(made)
                         && made != NO_CHUNKS
                     {
-                        segment.release(own, chunks_bytes(places.ranks));
+                        segment.release(own, shape.chunks_bytes());
                     }
                     offset = theirs;
                 }
             }
         }
         let offset = usize::try_from(offset).ok().filter(|o| *o != NO_CHUNKS as usize)?;
-        let base = segment.at(offset, chunks_bytes(places.ranks))?;
+        let base = segment.at(offset, shape.chunks_bytes())?;
         Some(Self {
             #[cfg(loom)]
             offset,
             base,
-            ranks: places.ranks,
-            bytes: chunk_bytes(places.ranks),
+            shape,
         })
     }
 
@@ -325,16 +384,17 @@ impl Chunks {
     /// Bytes of one chunk.
     #[inline]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.shape.chunk_bytes
     }
 
     /// The chunk of `rank` for `step`.
     #[inline]
     pub fn address(&self, rank: u32, step: u64) -> *mut u8 {
-        assert!(rank < self.ranks);
-        let index = rank as usize * CHUNKS as usize + (step % CHUNKS) as usize;
-        // SAFETY: `attach` checked the length for all ranks' chunks.
-        unsafe { self.base.as_ptr().add(index * self.bytes) }
+        assert!(rank < self.shape.ranks);
+        // A power of two.
+        let index = rank as usize * self.shape.chunks as usize + (step & (self.shape.chunks - 1)) as usize;
+        // SAFETY: `of` checked the length for all ranks' chunks.
+        unsafe { self.base.as_ptr().add(index * self.shape.chunk_bytes) }
     }
 }
 
@@ -345,8 +405,8 @@ mod tests {
     #[test]
     fn a_line_is_seen_in_its_own_step_only() {
         let segment: &'static Segment = Box::leak(Box::new(Segment::create(2).expect("segment")));
-        let offset = Places::create(segment, 2).expect("lines");
-        let places = Places::attach(segment, offset, 2).expect("attach");
+        let offset = Places::create(segment, Shape::of_many(2)).expect("lines");
+        let places = Places::attach(segment, offset, Shape::of_many(2)).expect("attach");
         assert_eq!(places.line(1, 3).published(3), None);
         places.line(1, 3).publish(3, 7, 5);
         assert_eq!(places.line(1, 3).published(3), Some((7, 5)));
@@ -357,16 +417,16 @@ mod tests {
     #[test]
     fn the_last_user_gives_the_memory_back() {
         let segment: &'static Segment = Box::leak(Box::new(Segment::create(2).expect("segment")));
-        let make = || Places::create(segment, 2).expect("lines");
+        let make = || Places::create(segment, Shape::of_many(2)).expect("lines");
         let first = make();
-        let places = Places::attach(segment, first, 2).expect("attach");
+        let places = Places::attach(segment, first, Shape::of_many(2)).expect("attach");
         let chunks = Chunks::of(&places).expect("chunks").address(0, 0);
         places.leave();
         assert_ne!(make(), first);
         places.leave();
         let again = make();
         assert_eq!(again, first);
-        let places = Places::attach(segment, again, 2).expect("attach");
+        let places = Places::attach(segment, again, Shape::of_many(2)).expect("attach");
         assert_eq!(Chunks::of(&places).expect("chunks").address(0, 0), chunks);
     }
 
@@ -374,6 +434,6 @@ mod tests {
     fn many_ranks_get_smaller_chunks() {
         assert_eq!(chunk_bytes(16), CHUNK);
         assert!(chunk_bytes(256) >= CHUNK_MIN);
-        assert!(chunks_bytes(64) <= CHUNKS_MAX);
+        assert!(Shape::of_many(64).chunks_bytes() <= CHUNKS_MAX);
     }
 }

@@ -83,10 +83,10 @@ impl Area {
     /// Makes the area, or learns from rank 0 where it is; none if there is no memory for it.
     pub(super) fn new(turn: &Turn<'_>) -> Result<Option<Self>> {
         let core = turn.on;
-        let ranks = core.size();
-        let found = agree(turn, |segment| layout::Places::create(segment, ranks))?;
+        let shape = layout::Shape::of_many(core.size());
+        let found = agree(turn, |segment| layout::Places::create(segment, shape))?;
         let Some(Found { segment, offset, crowded }) = found else { return Ok(None) };
-        let places = layout::Places::attach(segment, offset, ranks)
+        let places = layout::Places::attach(segment, offset, shape)
             .ok_or_else(|| Error::new(MPI_ERR_OTHER, "a collective area lies outside of the segment"))?;
         let worlds: Vec<_> = core.group.iter().collect();
         Ok(Some(Self {

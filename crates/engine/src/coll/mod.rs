@@ -15,12 +15,14 @@
 //! | `scatter` | longer Reduce_scatter(_block) | chunks with a piece of each block |
 //! | `internal` | what the management of communicators needs | messages |
 //! | `turn`, `disagree` | what was called goes along with everything; the report when ranks do not agree | |
-//! | `schedule/` | nonblocking, persistent, of neighbours, on intercommunicators | messages, step by step |
+//! | `board/` | short nonblocking and persistent Barrier, Bcast and reductions | line, chunk |
+//! | `schedule/` | other nonblocking, persistent, of neighbours, on intercommunicators | messages, step by step |
 
 mod alltoall;
 mod apart;
 mod area;
 mod bcast;
+pub(crate) mod board;
 pub mod buffers;
 mod chain;
 mod collective;

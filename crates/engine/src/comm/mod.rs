@@ -16,7 +16,7 @@ use mpi_abi::Comm as CommHandle;
 use mpi_abi::consts::{MPI_COMM_NULL, MPI_COMM_SELF, MPI_COMM_WORLD, MPI_ERR_COMM, MPI_ERR_OTHER, MPI_ERR_RANK};
 use shm::lock::Lock;
 use std::ffi::c_int;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use coll::turn::Turns;
 use facts::Facts;
@@ -44,6 +44,8 @@ pub struct CommCore {
     pub schedules: coll::schedule::Made,
     /// Which collectives were called.
     pub turns: coll::turn::Turns,
+    /// Where its short nonblocking collectives meet.
+    pub(crate) board: OnceLock<Arc<coll::board::Board>>,
 }
 
 impl CommCore {
@@ -51,7 +53,8 @@ impl CommCore {
     pub fn new(context: u32, group: Arc<Group>, rank: u32, remote: Option<Arc<Group>>) -> Self {
         let coll = Lock::new(coll::State::default());
         let schedules = coll::schedule::Made::default();
-        Self { context, group, rank, remote, topology: None, coll, schedules, turns: Turns::default() }
+        let (turns, board) = (Turns::default(), OnceLock::new());
+        Self { context, group, rank, remote, topology: None, coll, schedules, turns, board }
     }
 
     /// Ranks in the (local) group.

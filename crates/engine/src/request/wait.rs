@@ -145,7 +145,7 @@ impl Engine {
             Some(Role::Recv(r)) => Waiting::message(call, r.source, r.tag, r.context),
             Some(Role::Partitioned(p)) => Waiting::message(call, p.peer.map_or(-1, u32::cast_signed), p.tag, p.context),
             Some(Role::Collective(Some(s))) => {
-                let (context, next) = (s.context(), s.awaited());
+                let (context, next) = (s.context(), s.awaited(self, raw));
                 Waiting { call, peer: -2, tag: MPI_ANY_TAG, context, next, raw }
             }
             _ => Waiting::anybody(call),

@@ -2,12 +2,14 @@
 //! - `publish` or `published` use the stamp with `Relaxed`,
 //! - `set_done` or `done` use the counter with `Relaxed`, `Pace::acquire` asks for one step less, or
 //!   `all_came_to` claims the step itself,
+//! - a note says one operation more than the rank is done with, `all_said` believes one more, or nobody is woken when a
+//!   place becomes free,
 //! - the loser of `Chunks::of` keeps its own piece, or its failed compare-and-swap reads with `Relaxed`,
 //! - `leave` counts with `Relaxed`.
 
 use super::{Bytes, Shared, check, until};
 use crate::Segment;
-use crate::coll::{CHUNKS, Chunks, Pace, Places};
+use crate::coll::{CHUNKS, Chunks, Pace, Places, Shape};
 use crate::sync::{Ordering, fence};
 use loom::thread;
 
@@ -22,7 +24,7 @@ struct Rank {
 
 impl Rank {
     fn of(segment: &'static Segment, offset: usize, ranks: u32, me: u32, bytes: &Bytes) -> Self {
-        let places = Places::attach(segment, offset, ranks).expect("places");
+        let places = Places::attach(segment, offset, Shape::of_many(ranks)).expect("places");
         Self { me, segment, places, pace: Pace::default(), bytes: bytes.clone() }
     }
 
@@ -67,7 +69,7 @@ fn run(ranks: u32, preemptions: usize, body: impl Fn(Rank) + Copy + Send + Sync 
     check(preemptions, move || {
         let shared = Shared::new(ranks);
         let bytes = Bytes::new((u64::from(ranks) * CHUNKS) as usize);
-        let offset = Places::create(shared.segment(), ranks).expect("lines");
+        let offset = Places::create(shared.segment(), Shape::of_many(ranks)).expect("lines");
         let rank = |me| Rank::of(shared.segment(), offset, ranks, me, &bytes);
         let others: Vec<_> = (1..ranks)
             .map(|me| {
@@ -146,14 +148,70 @@ fn a_broadcast_may_follow_an_exchange() {
     });
 }
 
+/// Operations that overlap, as `engine::coll::board` has them: all are started at once, published in order when their places
+/// are free, and taken in order when the parts that `wants` has come.
+fn overlap(mut rank: Rank, operations: u64, wants: fn(u32) -> bool) {
+    let (mut published, mut done) = (0, 0);
+    let value = |rank: u32, number: u64| u64::from(rank) + number * 10;
+    until(rank.segment, rank.me, || {
+        let others = (0..rank.places.ranks()).filter(|other| *other != rank.me && wants(rank.me));
+        loop {
+            let before = (published, done);
+            while published < operations
+                && (published < CHUNKS
+                    || (done > published - CHUNKS
+                        && rank.pace.acquire(&rank.places, rank.me, published, CHUNKS, |_, _| Err(())).is_ok()))
+            {
+                rank.bytes.write(Rank::place(rank.me, published), value(rank.me, published));
+                let line = rank.places.line(rank.me, published);
+                line.set_note(done);
+                line.publish(published, 1, value(rank.me, published));
+                rank.wake_others();
+                published += 1;
+            }
+            while done < published
+                && others.clone().all(|other| rank.places.line(other, done).published(done).is_some())
+            {
+                for other in others.clone().chain([rank.me]) {
+                    assert_eq!(rank.bytes.read(Rank::place(other, done)), value(other, done));
+                }
+                if let Some(said) = others.clone().map(|other| rank.places.line(other, done).note()).min() {
+                    rank.pace.all_said(said);
+                }
+                done += 1;
+                rank.finish(done - 1);
+            }
+            if before == (published, done) {
+                break;
+            }
+        }
+        (done == operations).then_some(())
+    });
+}
+
+#[test]
+fn operations_that_overlap_are_taken_before_their_places_are_used_again() {
+    run(2, 2, |rank| overlap(rank, 4, |_| true));
+}
+
+#[test]
+fn also_if_only_one_rank_takes_them() {
+    run(2, 2, |rank| overlap(rank, 4, |rank| rank == 0));
+}
+
+#[test]
+fn also_among_three_that_overlap() {
+    run(3, 1, |rank| overlap(rank, 3, |_| true));
+}
+
 #[test]
 fn all_find_the_same_chunks_and_the_last_gives_all_memory_back() {
     check(3, || {
         let shared = Shared::new(2);
         let segment = shared.segment();
-        let offset = Places::create(segment, 2).expect("lines");
+        let offset = Places::create(segment, Shape::of_many(2)).expect("lines");
         let body = move || {
-            let places = Places::attach(segment, offset, 2).expect("places");
+            let places = Places::attach(segment, offset, Shape::of_many(2)).expect("places");
             let chunks = Chunks::of(&places).expect("memory");
             segment.use_piece(chunks.offset());
             segment.use_piece(offset);

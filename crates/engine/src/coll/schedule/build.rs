@@ -1,7 +1,8 @@
 //! Making a schedule: steps in order, and memory of its own.
 
 use super::fold::Fold;
-use super::{Bytes, Called, Form, LANES, Schedule, Step};
+use super::{BOARD_LANE, Bytes, Called, Form, LANES, Schedule, Step};
+use crate::coll::board::{Board, Part, Told};
 use crate::coll::{Arg, too_long};
 use crate::comm::CommCore;
 use crate::datatype::{Type, message_size};
@@ -30,25 +31,32 @@ pub(super) struct Builder<'a> {
     pub(super) core: &'a Arc<CommCore>,
     pub(super) call: Call,
     steps: Vec<Step>,
+    on_board: Option<(Arc<Board>, Part)>,
     own: Vec<Box<[MaybeUninit<u128>]>>,
     combine: Option<Fold>,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(e: &'a Engine, core: &'a Arc<CommCore>, call: Call) -> Self {
-        Self { e, core, call, steps: Vec::new(), own: Vec::new(), combine: None }
+        Self { e, core, call, steps: Vec::new(), on_board: None, own: Vec::new(), combine: None }
     }
 
     /// The schedule, with tags of its own.
     pub(super) fn finish(self, form: Form, called: Called) -> Box<Schedule> {
         let (number, tag) = self.core.schedules.next(form, called);
+        let on_board = self.on_board.map(|(board, part)| {
+            board.will_be_told();
+            (board, part.of(&called))
+        });
         Box::new(Schedule {
             called,
             form,
             core: Arc::clone(self.core),
             number,
             tag,
+            on_board,
             steps: self.steps,
+            first: 0,
             next: 0,
             parts: Vec::new(),
             error: None,
@@ -148,6 +156,26 @@ impl<'a> Builder<'a> {
     }
 
     // -- steps --
+
+    /// Does its part on a board, with the steps that come for want of one. False: no further steps are needed.
+    pub(super) fn be_on_board(&mut self, board: Arc<Board>, part: Part) -> Result<bool> {
+        let told = board.told(part.needs_chunk());
+        if told == Told::Nothing {
+            return Ok(true);
+        }
+        if told == Told::Ask && self.core.rank == 0 {
+            self.push(Step::MakeBoard);
+        } else if told == Told::Ask {
+            let word = self.room(size_of::<u64>())?;
+            let first = self.core.group.world_rank(0).unwrap_or(0);
+            let step = self.recv_in(BOARD_LANE, first, Bytes::Run { base: word, len: size_of::<u64>() });
+            self.wait_for(step);
+            self.push(Step::FindBoard(word.cast_const().cast()));
+        }
+        self.push(Step::Board);
+        self.on_board = Some((board, part));
+        Ok(told != Told::There)
+    }
 
     fn push(&mut self, step: Step) -> usize {
         self.steps.push(step);

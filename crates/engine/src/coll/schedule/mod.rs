@@ -23,6 +23,7 @@ mod work;
 pub(crate) use run::{Schedules, fail_from};
 pub(crate) use work::{is_due, work};
 
+use super::board::{Board, Part as OnBoard};
 use super::turn::{self, Called, Form, Turn};
 use super::{Collective, disagree};
 use crate::comm::CommCore;
@@ -48,6 +49,8 @@ use std::sync::Arc;
 const FIRST_TAG: c_int = 16;
 /// Tags of one schedule: streams of messages between two ranks, of which each is in order.
 pub(super) const LANES: c_int = 64;
+/// The stream that says where a board is: neighbours have boards no more than others have so many streams.
+const BOARD_LANE: usize = LANES as usize - 1;
 /// So many persistent schedules have tags of their own before the numbers are used again, and so many others: as many
 /// can be in work at once on a communicator.
 const NUMBER_BITS: u32 = 15;
@@ -93,6 +96,12 @@ enum Step {
     Await(usize),
     /// Go on when all messages so far are over.
     Fence,
+    /// Make the board, and tell all others where it is.
+    MakeBoard,
+    /// The board is where this word says, which has come.
+    FindBoard(*const u64),
+    /// Go on if there is no memory for the board.
+    Board,
 }
 
 /// A message in work.
@@ -111,7 +120,11 @@ pub struct Schedule {
     /// Which one of its communicator it is (see [`Made`]), and the tag of its first lane.
     number: u32,
     tag: c_int,
+    /// What it does on a board, while there may be one; the steps find out whether there is, and are the way without.
+    on_board: Option<(Arc<Board>, OnBoard)>,
     steps: Vec<Step>,
+    /// The step to begin with.
+    first: usize,
     /// The step to do next.
     next: usize,
     /// Messages that are not over.
@@ -153,13 +166,19 @@ impl Schedule {
     }
 
     /// Which one it is, and for whom it waits, for reports.
-    pub(crate) fn turn(&self) -> told::Turn {
+    pub(crate) fn turn(&self, raw: usize) -> told::Turn {
         let (kind, number) = (usize::from(self.form != Form::Persistent), self.number);
         let peer = |part: &Part| match self.steps.get(part.step) {
             Some(Step::Recv { from: peer, .. } | Step::Send { to: peer, .. }) => Some(*peer),
             _ => None,
         };
         let mut awaited: Vec<u32> = self.parts.iter().filter_map(peer).collect();
+        if let Some((board, _)) = &self.on_board {
+            board.awaited(raw, |world| {
+                awaited.push(world);
+                false
+            });
+        }
         awaited.sort_unstable();
         awaited.dedup();
         told::Turn { kind, number, awaited }
@@ -170,8 +189,20 @@ impl Schedule {
         self.core.context
     }
 
-    /// A rank of the job whose message is awaited, -1 = none in particular.
-    pub(crate) fn awaited(&self) -> i32 {
+    /// A rank of the job that has to do something next, -1 = none in particular. On a board one that needs our own core
+    /// goes first, as in an area.
+    pub(crate) fn awaited(&self, e: &Engine, raw: usize) -> i32 {
+        if let Some((board, _)) = &self.on_board {
+            let mut first = None;
+            board.awaited(raw, |world| {
+                let near = e.near(world);
+                first = first.filter(|_| !near).or(Some(world));
+                near
+            });
+            if let Some(world) = first {
+                return world.cast_signed();
+            }
+        }
         let of = |part: &Part| match self.steps.get(part.step) {
             Some(Step::Recv { from, .. }) => Some(from.cast_signed()),
             _ => None,
@@ -245,18 +276,30 @@ impl Engine {
     fn start_schedule(&mut self, schedule: Box<Schedule>, comm: Comm) -> usize {
         let request = Request::active(Role::Collective(Some(schedule)), Payload::EMPTY, self.comm_raw(comm));
         let raw = self.requests.insert(request);
-        self.advance(raw);
+        self.begin(raw);
         raw
+    }
+
+    /// Begins to carry out an active request's schedule.
+    fn begin(&mut self, raw: usize) {
+        let Some(Role::Collective(Some(schedule))) = self.requests.get(raw).map(|request| &request.role) else {
+            return;
+        };
+        let Some((board, part)) = &schedule.on_board else { return self.advance(raw) };
+        let (board, part) = (Arc::clone(board), *part);
+        if !self.start_on_board(&board, raw, part) {
+            self.advance(raw);
+        }
     }
 
     /// Starts a persistent collective again.
     pub(crate) fn restart_collective(&mut self, raw: usize) {
         let Some(request) = self.requests.get_mut(raw) else { return };
         let Role::Collective(Some(schedule)) = &mut request.role else { return };
-        schedule.next = 0;
+        schedule.next = schedule.first;
         request.state = State::Active;
         request.status = Status::EMPTY;
-        self.advance(raw);
+        self.begin(raw);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Carrying schedules out: a step after the other until one has to wait. What lets it go on is the end of a
 //! message, which puts the schedule into a queue that `Engine::progress` looks at.
 
-use super::{Called, Form, Part, Schedule, Step};
+use super::{BOARD_LANE, Called, Form, Part, Schedule, Step};
+use crate::coll::board::Wrong;
 use crate::comm::CommCore;
 use crate::p2p::{Mode, Route};
 use crate::payload::Payload;
@@ -61,20 +62,48 @@ impl Engine {
         let stop = if schedule.working { Stop::Waits } else { self.carry_out(raw, &mut schedule) };
         let Some(request) = self.requests.get_mut(raw) else { return };
         match stop {
-            Stop::Waits => request.role = Role::Collective(Some(schedule)),
+            Stop::Waits => {
+                let board = schedule.on_board.as_ref().map(|(board, _)| Arc::clone(board));
+                request.role = Role::Collective(Some(schedule));
+                if let Some(board) = board {
+                    self.move_board(&board);
+                }
+            }
             Stop::Due => {
                 request.role = Role::Collective(Some(schedule));
                 self.schedules.due.push(raw);
             }
             Stop::Over => {
-                request.status = Status::EMPTY;
-                request.error = schedule.error.take();
-                if request.recipe.is_some() {
-                    request.role = Role::Collective(Some(schedule));
-                }
-                self.complete_request(raw);
+                let error = schedule.error.take();
+                request.role = Role::Collective(Some(schedule));
+                self.end_schedule(raw, error);
             }
         }
+    }
+
+    /// A schedule has done its part on a board.
+    #[inline]
+    pub(in crate::coll) fn end_on_board(&mut self, raw: usize, wrong: Option<Wrong>) {
+        let error = wrong.and_then(|wrong| self.wrong_part(raw, &wrong));
+        self.end_schedule(raw, error);
+    }
+
+    #[cold]
+    fn wrong_part(&self, raw: usize, wrong: &Wrong) -> Option<Box<Error>> {
+        let Role::Collective(Some(schedule)) = &self.requests.get(raw)?.role else { return None };
+        let world = schedule.core.group.world_rank(wrong.rank)?;
+        Some(Box::new(schedule.wrong_length(world.cast_signed(), wrong.sent, wrong.room)))
+    }
+
+    /// A schedule is over.
+    fn end_schedule(&mut self, raw: usize, error: Option<Box<Error>>) {
+        let Some(request) = self.requests.get_mut(raw) else { return };
+        request.status = Status::EMPTY;
+        request.error = error;
+        if request.recipe.is_none() {
+            request.role = Role::Collective(None);
+        }
+        self.complete_request(raw);
     }
 
     fn carry_out(&mut self, raw: usize, schedule: &mut Schedule) -> Stop {
@@ -83,6 +112,14 @@ impl Engine {
                 Step::Fence if schedule.parts.is_empty() => Ok(None),
                 Step::Await(step) if schedule.parts.iter().all(|part| part.step != *step) => Ok(None),
                 Step::Fence | Step::Await(_) => return Stop::Waits,
+                Step::Board if schedule.on_board.is_some() => return Stop::Waits,
+                Step::Board => Ok(None),
+                Step::MakeBoard => self.make_board(raw, schedule),
+                Step::FindBoard(word) => {
+                    // SAFETY: the schedule's own memory, in which the message has been received.
+                    let offset = unsafe { word.read() };
+                    self.find_board(raw, schedule, offset)
+                }
                 Step::Copy { from, to } => {
                     // SAFETY: valid while the schedule is active, and apart (its maker).
                     unsafe { from.copy_to(to) };
@@ -113,6 +150,53 @@ impl Engine {
             schedule.next += 1;
         }
         if schedule.parts.is_empty() { Stop::Over } else { Stop::Waits }
+    }
+
+    /// Makes the board of a schedule, and tells the others where it is.
+    #[cold]
+    fn make_board(&mut self, raw: usize, schedule: &mut Schedule) -> crate::Result<Option<usize>> {
+        let Some((board, _)) = &schedule.on_board else { return Ok(None) };
+        let offset = board.make(self);
+        let tag = schedule.tag + BOARD_LANE as std::ffi::c_int;
+        for other in schedule.core.group.iter().skip(1) {
+            let payload = Payload::Owned(offset.to_ne_bytes().into());
+            let message = self.start_send(
+                None,
+                route(&schedule.core, other),
+                tag,
+                payload,
+                MPI_COMM_WORLD,
+                Mode::Standard,
+                false,
+            )?;
+            // It leaves the table by itself.
+            match self.requests.get_mut(message) {
+                Some(request) if request.is_active() => request.detached = true,
+                _ => drop(self.requests.remove(message)),
+            }
+        }
+        self.find_board(raw, schedule, offset)
+    }
+
+    /// The board of a schedule is at `offset`: what waits for that goes on.
+    #[cold]
+    fn find_board(&mut self, raw: usize, schedule: &mut Schedule, offset: u64) -> crate::Result<Option<usize>> {
+        schedule.first = schedule.next + 1;
+        let Some((board, _)) = &schedule.on_board else { return Ok(None) };
+        let (without, outcome) = board.found(self, offset);
+        for other in without {
+            if other == raw {
+                schedule.on_board = None;
+            } else if let Some(Role::Collective(Some(other_schedule))) =
+                self.requests.get_mut(other).map(|request| &mut request.role)
+            {
+                other_schedule.on_board = None;
+                if !std::mem::replace(&mut other_schedule.queued, true) {
+                    self.schedules.ready.push(other);
+                }
+            }
+        }
+        outcome.map(|()| None)
     }
 
     /// Starts a send; its request if it is not over.
@@ -202,6 +286,9 @@ impl Engine {
         let Role::Collective(Some(schedule)) = &mut request.role else { return };
         let parts = std::mem::take(&mut schedule.parts);
         schedule.next = schedule.steps.len();
+        if let Some((board, _)) = &schedule.on_board {
+            board.break_up();
+        }
         if request.recipe.is_none() {
             request.role = Role::Collective(None);
         }

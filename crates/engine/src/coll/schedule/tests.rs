@@ -106,6 +106,7 @@ fn carry_out(schedules: &mut [Box<Schedule>], chance: &mut Chance) {
                 Step::Fence if !flights[me].is_empty() => continue,
                 Step::Await(step) if busy(*step, &flights[me]) => continue,
                 Step::Fence | Step::Await(_) => {}
+                Step::MakeBoard | Step::FindBoard(_) | Step::Board => unreachable!("a plan of messages"),
                 Step::Send { to, lane, bytes } => {
                     flights[me].push(Flight::Out { to: *to as usize, lane: *lane, bytes: bytes.clone(), step: number });
                 }

@@ -3,6 +3,7 @@
 //!
 //! | file | collectives | way |
 //! |---|---|---|
+//! | `board` | Barrier, Bcast, reductions but Reduce_scatter, if they are short | no messages: in shared memory |
 //! | `spread` | Barrier, Bcast | each to each; from the root to each |
 //! | `blocks` | Gather, Scatter, Allgather, Alltoall, all forms | each block from its sender to its receiver |
 //! | `reduce` | Reduce, Allreduce, Reduce_scatter | short: each combines all; long: each combines a part of all, in pieces |
@@ -10,6 +11,7 @@
 //! | `neighbor` | of neighbours | as `blocks`, along the edges of the topology |
 
 mod blocks;
+mod board;
 mod neighbor;
 mod reduce;
 mod scan;
@@ -51,7 +53,9 @@ impl Engine {
     ) -> Result<Box<Schedule>> {
         let core: &Arc<_> = &self.comm(comm)?.core;
         let mut builder = Builder::new(self, core, call);
-        builder.plan(what)?;
+        if builder.board(form, what)? {
+            builder.plan(what)?;
+        }
         let called = builder.count(form, what)?;
         Ok(builder.finish(form, called))
     }
