@@ -177,6 +177,26 @@ class Deadlocks(Case):
             "  way out: all ranks of a communicator must call its collectives, in the same order",
         )
 
+    def test_a_nonblocking_collective_of_objects(self) -> None:
+        """Its messages are on a communicator of their own, of which the rank that has not called it knows nothing."""
+        ended = self.job(
+            """
+            if comm.rank == 1:
+                comm.recv(source=0, tag=5)
+            comm.iallreduce({"a": comm.rank}).wait()
+            """,
+            3,
+        )
+        self.stands_still(
+            ended,
+            "  ranks 0,2 Wait at x.py:4 waits",
+            "  rank 1 Recv(source=0, tag=5) on MPI_COMM_WORLD at x.py:3 waits for a message",
+            "  the odd one out: rank 1",
+            "  nearly what rank 1 waits for: a message from rank 0, tag 0, of 11 bytes on a communicator that this "
+            "rank has not made is there; the receive asks for tag 5, on another communicator",
+            "  way out: send and receive on the same communicator, with the same tag",
+        )
+
     def test_who_has_called_a_collective_and_waits_elsewhere_is_not_the_one(self) -> None:
         """Rank 0, the root, has called it and does something else; rank 1 has not."""
         ended = self.job(

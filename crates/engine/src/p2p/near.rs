@@ -9,6 +9,9 @@ use std::ffi::c_int;
 /// So many messages are looked at, of those that nobody has received.
 const LOOKS: usize = 10_000;
 
+/// In place of a communicator's name. (The nonblocking collectives of objects make communicators of their own.)
+const NOT_HERE: &str = "a communicator that this rank has not made";
+
 impl Engine {
     /// The message that differs least from one of world rank `source` (-1 = any) with `tag` in `context`.
     pub(crate) fn nearest(&self, context: u32, source: i32, tag: c_int) -> Option<(Differs, Message)> {
@@ -48,7 +51,7 @@ impl Engine {
             source: comm.and_then(|comm| comm.core.peers().rank_of(message.from)).unwrap_or(message.from),
             tag: message.tag,
             bytes: message.len() as u64,
-            comm: comm.map(|comm| comm.kept.name.clone()).unwrap_or_default(),
+            comm: comm.map_or_else(|| NOT_HERE.to_owned(), |comm| comm.kept.name.clone()),
         }
     }
 }
@@ -87,7 +90,7 @@ mod tests {
     fn messages_that_nobody_has_received_are_counted() {
         assert_eq!(engine(&[]).unreceived(), None);
         let found = engine(&[(0, 2, 7), (1, 2, 0), (4, 1, 9)]).unreceived();
-        let first = Message { from: 2, source: 2, tag: 7, bytes: 5, comm: String::new() };
+        let first = Message { from: 2, source: 2, tag: 7, bytes: 5, comm: NOT_HERE.to_owned() };
         assert_eq!(found, Some((2, first)));
     }
 }

@@ -11,18 +11,19 @@ use super::context;
 use super::objects::size_of;
 use super::objects_coll::number;
 use super::{is_inter, peers, rank};
+use crate::args;
 use crate::call::{check, mpi, object_type};
 use crate::news;
 use crate::pickle::Block;
 use crate::request::{Owner, Pending, Request};
 use mpi_abi as abi;
 use mpi_abi::consts::{
-    MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_BYTE, MPI_COMM_NULL, MPI_ERR_REQUEST, MPI_MESSAGE_NULL, MPI_REQUEST_NULL,
-    MPI_STATUS_IGNORE, MPI_SUCCESS, MPI_THREAD_MULTIPLE, MPI_THREAD_SINGLE,
+    MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_BYTE, MPI_COMM_NULL, MPI_ERR_REQUEST, MPI_MAX_OBJECT_NAME, MPI_MESSAGE_NULL,
+    MPI_REQUEST_NULL, MPI_STATUS_IGNORE, MPI_SUCCESS, MPI_THREAD_MULTIPLE, MPI_THREAD_SINGLE,
 };
 use mpi_abi::ffi;
 use pyo3::prelude::*;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -63,6 +64,8 @@ pub(super) struct Channel {
     last_tag: c_int,
     tag: AtomicI32,
     dup: Mutex<Duplicate>,
+    /// What reports on messages of the channel call it.
+    name: CString,
 }
 
 enum Duplicate {
@@ -81,6 +84,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The name of a communicator's channel, as long as a name may be.
+fn name_for(py: Python<'_>, comm: abi::Comm) -> PyResult<CString> {
+    let (mut name, mut length) = ([0 as c_char; MPI_MAX_OBJECT_NAME as usize + 1], 0);
+    mpi!(py, MPI_Comm_get_name(comm, name.as_mut_ptr(), &raw mut length))?;
+    let mut name = format!("ibcast and the like of {}", args::text(&name));
+    while name.len() >= MPI_MAX_OBJECT_NAME as usize {
+        name.pop();
+    }
+    Ok(CString::new(name)?)
+}
+
 impl Channel {
     /// The channel of a communicator. All its processes call, in the same order as their other collectives.
     pub(super) fn of(py: Python<'_>, comm: abi::Comm) -> PyResult<Arc<Self>> {
@@ -91,7 +105,8 @@ impl Channel {
         let (mut handle, mut request) = (Box::new(MPI_COMM_NULL), MPI_REQUEST_NULL);
         mpi!(py, MPI_Comm_idup(comm, &raw mut *handle, &raw mut request))?;
         let dup = Mutex::new(Duplicate::Coming(request, handle));
-        let channel = Arc::new(Self { last_tag, tag: AtomicI32::new(0), dup });
+        let name = name_for(py, comm)?;
+        let channel = Arc::new(Self { last_tag, tag: AtomicI32::new(0), dup, name });
         context::set_channel(py, comm, &channel)?;
         Ok(channel)
     }
@@ -116,6 +131,7 @@ impl Channel {
                 // SAFETY: a live box.
                 let comm = unsafe { (&raw const **handle).read_volatile() };
                 *dup = Duplicate::There(comm);
+                self.baptize(comm);
             }
         }
         match &*dup {
@@ -123,6 +139,12 @@ impl Channel {
             Duplicate::There(comm) => Ok(Some(*comm)),
             Duplicate::Failed(code) => Err(*code),
         }
+    }
+
+    /// A name is of use to reports only: that there is none is no failure.
+    fn baptize(&self, comm: abi::Comm) {
+        // SAFETY: the name is a C string.
+        unsafe { ffi::MPI_Comm_set_name(comm, self.name.as_ptr()) };
     }
 
     /// Lets a thread wait for the duplicate and then send what could not be sent before: the program may wait for
@@ -160,6 +182,9 @@ impl Channel {
     /// In the thread that waited.
     fn arrived(self: &Arc<Self>, code: c_int, comm: abi::Comm) {
         let failed = code != MPI_SUCCESS;
+        if !failed {
+            self.baptize(comm);
+        }
         *locked(&self.dup) = if failed { Duplicate::Failed(code) } else { Duplicate::There(comm) };
         let all = locked(&OPERATIONS).clone();
         for operation in all.iter().filter(|operation| !failed && Arc::ptr_eq(&operation.channel, self)) {
