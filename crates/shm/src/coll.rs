@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::purpose::Purpose;
 use crate::segment::Segment;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::tally::Tally;
 use std::ptr::NonNull;
 
 /// Lines per rank that are used in turn: a rank can be so many steps ahead of the slowest, and does as
@@ -69,7 +70,7 @@ impl Shape {
     }
 
     fn lines_bytes(&self) -> usize {
-        size_of::<Users>() + self.ranks as usize * (self.lines as usize * size_of::<Line>() + size_of::<Done>())
+        size_of::<Head>() + self.ranks as usize * (self.lines as usize * size_of::<Line>() + size_of::<Done>())
     }
 
     fn chunks_bytes(&self) -> usize {
@@ -149,6 +150,16 @@ struct Users {
 
 const NO_CHUNKS: u64 = u64::MAX;
 
+/// What the ranks have in common, before their lines.
+#[repr(C, align(64))]
+#[derive(Default)]
+struct Head {
+    users: Users,
+    tally: Tally,
+    /// What the last one to come has made of all lines of a step.
+    result: Line,
+}
+
 /// The lines of a communicator.
 pub struct Places {
     segment: &'static Segment,
@@ -174,9 +185,9 @@ impl Places {
                 word.store(0, Ordering::Relaxed);
             }
         }
-        // SAFETY: every piece begins with its users, page-aligned; only atomics.
-        if let Some(users) = unsafe { segment.view::<Users>(offset) } {
-            users.count.store(shape.ranks, Ordering::Relaxed);
+        // SAFETY: every piece begins with its head, page-aligned; only atomics.
+        if let Some(head) = unsafe { segment.view::<Head>(offset) } {
+            head.users.count.store(shape.ranks, Ordering::Relaxed);
         }
         Ok(offset)
     }
@@ -206,7 +217,7 @@ impl Places {
         // A power of two.
         let index = rank as usize * self.shape.lines as usize + (step & (self.shape.lines - 1)) as usize;
         // SAFETY: `attach` checked the length for all ranks' lines; only atomics.
-        unsafe { self.base.add(size_of::<Users>() + index * size_of::<Line>()).cast::<Line>().as_ref() }
+        unsafe { self.base.add(size_of::<Head>() + index * size_of::<Line>()).cast::<Line>().as_ref() }
     }
 
     fn done_word(&self, rank: u32) -> &'static AtomicU64 {
@@ -214,7 +225,7 @@ impl Places {
         let lines = self.shape.ranks as usize * self.shape.lines as usize * size_of::<Line>();
         // SAFETY: as in `line`.
         let done = unsafe {
-            let at = size_of::<Users>() + lines + rank as usize * size_of::<Done>();
+            let at = size_of::<Head>() + lines + rank as usize * size_of::<Done>();
             self.base.add(at).cast::<Done>().as_ref()
         };
         &done.0
@@ -234,9 +245,21 @@ impl Places {
         self.done_word(rank).store(steps, Ordering::Release);
     }
 
+    fn head(&self) -> &'static Head {
+        // SAFETY: every piece begins with its head, page-aligned; only atomics.
+        unsafe { self.base.cast::<Head>().as_ref() }
+    }
+
     fn users(&self) -> &'static Users {
-        // SAFETY: every piece begins with its users, page-aligned; only atomics.
-        unsafe { self.base.cast::<Users>().as_ref() }
+        &self.head().users
+    }
+
+    /// Who has come, and the line for the result. All have read one before the last of them comes to another step:
+    /// there needs to be no second.
+    #[inline]
+    pub fn tally(&self) -> (&'static Tally, &'static Line) {
+        let head = self.head();
+        (&head.tally, &head.result)
     }
 
     /// This rank does not use the lines and chunks any more; the last one gives them back.
@@ -264,8 +287,8 @@ fn build(segment: &Segment, offset: usize, shape: Shape) {
     let lines = shape.ranks as usize * shape.lines as usize;
     // SAFETY: the piece is ours alone, and `lines_bytes` counts just these.
     unsafe {
-        base.cast().write(Users::default());
-        let first = base.add(size_of::<Users>()).cast::<Line>();
+        base.cast().write(Head::default());
+        let first = base.add(size_of::<Head>()).cast::<Line>();
         (0..lines).for_each(|index| first.add(index).write(Line::default()));
         let first = first.add(lines).cast::<Done>();
         (0..shape.ranks as usize).for_each(|rank| first.add(rank).write(Done::default()));

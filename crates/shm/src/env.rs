@@ -36,6 +36,9 @@ pub const CHECK: &str = "OXMPI_CHECK";
 /// `stop`, `report` or `off`: what mpiexec does when no rank can go on (`mpiexec --deadlock`).
 pub const DEADLOCK: &str = "OXMPI_DEADLOCK";
 
+/// See the table: makes few ranks go the way of many.
+pub const COUNTED_FROM: &str = "OXMPI_COUNTED_FROM";
+
 /// All of them.
 pub const ALL: &[Var] = &[
     Var { name: RANK, for_users: false, what: "rank of the process, also for shell scripts" },
@@ -51,6 +54,11 @@ pub const ALL: &[Var] = &[
     },
     Var { name: CHECK, for_users: true, what: "1: as with `--check`, also under another launcher" },
     Var { name: DEADLOCK, for_users: true, what: "stop, report or off: as with `--deadlock`" },
+    Var {
+        name: COUNTED_FROM,
+        for_users: true,
+        what: "from so many ranks on, barriers and the shortest reductions count who has come (8, if they are more than the cores)",
+    },
     Var { name: SYNC_SENDS, for_users: true, what: "1: as with `--sync-sends`, also under another launcher" },
 ];
 

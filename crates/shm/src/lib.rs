@@ -35,6 +35,7 @@ pub mod segment;
 pub mod sleep;
 pub mod stall;
 pub mod sync;
+pub mod tally;
 #[cfg(not(loom))]
 pub mod told;
 pub mod wait;

@@ -21,6 +21,7 @@ pub struct Policy {
     crowded: bool,
     packed: bool,
     heaped: bool,
+    per_core: u32,
     spins: u32,
     yields: u32,
 }
@@ -68,11 +69,19 @@ impl Policy {
         self.heaped
     }
 
+    /// How many ranks there are for each processor, rounded down.
+    #[inline]
+    pub fn ranks_per_core(&self) -> u32 {
+        self.per_core
+    }
+
     /// The policy for a job of `ranks` ranks on the processors that we may use.
     pub fn for_ranks(ranks: u32) -> Self {
         let cpus = cpus::allowed();
         let (crowded, packed, heaped) = (ranks > cpus, ranks / 2 >= cpus, ranks / 4 >= cpus);
-        Self { crowded, packed, heaped, spins: if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES }, yields: YIELDS }
+        let per_core = ranks / cpus.max(1);
+        let spins = if crowded { SPINS_WITHOUT } else { SPINS_WITH_CORES };
+        Self { crowded, packed, heaped, per_core, spins, yields: YIELDS }
     }
 }
 
@@ -97,7 +106,7 @@ impl Policy {
 impl Default for Policy {
     /// For a process alone.
     fn default() -> Self {
-        Self { crowded: false, packed: false, heaped: false, spins: SPINS_WITH_CORES, yields: YIELDS }
+        Self { crowded: false, packed: false, heaped: false, per_core: 0, spins: SPINS_WITH_CORES, yields: YIELDS }
     }
 }
 
@@ -137,6 +146,12 @@ impl Backoff {
         } else {
             Step::Sleep
         }
+    }
+
+    /// The same for a wait that has looked in vain for a while: it sleeps until something comes.
+    #[must_use]
+    pub fn asleep(self) -> Self {
+        Self { left: 0, yields: self.policy.yields, ..self }
     }
 
     /// Looks made so far.

@@ -13,6 +13,7 @@
 //! with the old step (`done`, or the knowledge that everybody has come to a later step).
 //! The small piece is made by rank 0 of the communicator, which tells the others with a message.
 
+use super::count;
 use super::disagree::{self, wait_for};
 use super::internal;
 use super::turn::{Called, Turn};
@@ -23,6 +24,7 @@ use crate::{Error, Result, with};
 use mpi_abi::consts::{MPI_ANY_TAG, MPI_ERR_OTHER};
 use shm::fence;
 use shm::page::RankPage;
+use shm::tally::Tally;
 use shm::{Segment, coll as layout};
 use std::cell::OnceCell;
 
@@ -41,6 +43,7 @@ pub(super) struct Area {
     me: u32,
     context: u32,
     crowded: bool,
+    counted: bool,
     /// Number of the next step.
     next: u64,
     pace: layout::Pace,
@@ -64,7 +67,7 @@ const ALL: u64 = 1 << 63;
 
 impl<'a> Step<'a> {
     #[inline]
-    fn number(self) -> u64 {
+    pub(super) fn number(self) -> u64 {
         self.word & !ALL
     }
 
@@ -74,8 +77,13 @@ impl<'a> Step<'a> {
     }
 
     #[inline]
-    fn called(self) -> &'a Called {
+    pub(super) fn called(self) -> &'a Called {
         &self.turn.called
+    }
+
+    #[inline]
+    pub(super) fn turn(self) -> &'a Turn<'a> {
+        self.turn
     }
 }
 
@@ -85,7 +93,7 @@ impl Area {
         let core = turn.on;
         let shape = layout::Shape::of_many(core.size());
         let found = agree(turn, |segment| layout::Places::create(segment, shape))?;
-        let Some(Found { segment, offset, crowded }) = found else { return Ok(None) };
+        let Some(Found { segment, offset, crowded, counted }) = found else { return Ok(None) };
         let places = layout::Places::attach(segment, offset, shape)
             .ok_or_else(|| Error::new(MPI_ERR_OTHER, "a collective area lies outside of the segment"))?;
         let worlds: Vec<_> = core.group.iter().collect();
@@ -96,6 +104,7 @@ impl Area {
             me: core.rank,
             context: core.context,
             crowded,
+            counted,
             next: 0,
             pace: layout::Pace::default(),
             writing: pace::Pace::default(),
@@ -107,6 +116,18 @@ impl Area {
     #[inline]
     pub(super) fn crowded(&self) -> bool {
         self.crowded
+    }
+
+    /// Whether the last one to come combines for all, where everybody gives and gets a line (`count`). All ranks say the same.
+    #[inline]
+    pub(super) fn counted(&self) -> bool {
+        self.counted
+    }
+
+    /// How many ranks there are.
+    #[inline]
+    pub(super) fn ranks(&self) -> u32 {
+        self.places.ranks()
     }
 
     fn chunks(&self) -> Option<&layout::Chunks> {
@@ -134,7 +155,7 @@ impl Area {
     }
 
     /// A wait in which `rank` has to do something next.
-    fn waiting(&self, call: Call, rank: u32) -> Waiting {
+    pub(super) fn waiting(&self, call: Call, rank: u32) -> Waiting {
         let next = self.worlds[rank as usize].cast_signed();
         Waiting { call, peer: -2, tag: MPI_ANY_TAG, context: self.context, next, raw: 0 }
     }
@@ -164,6 +185,50 @@ impl Area {
         // Lines are used again: the note of an earlier step must not stay.
         self.publish_place(step, len, 0);
         Ok(())
+    }
+
+    /// The same, and wakes nobody.
+    ///
+    /// # Safety
+    /// As for [`Self::publish_line`].
+    pub(super) unsafe fn put_line(&mut self, step: Step<'_>, from: *const u8, len: usize) -> Result<()> {
+        let to = self.line(step)?;
+        // SAFETY: the line is ours in this step, with room for LINE_BYTES; `from` is the caller's.
+        unsafe { crate::copy::copy(to, from, len.min(LINE_BYTES)) };
+        let line = self.places.line(self.me, step.number());
+        line.set_note(0);
+        line.publish(step.number(), step.called().what, len as u64);
+        Ok(())
+    }
+
+    /// The tally, and the line for the result.
+    pub(super) fn tally(&self) -> (&'static Tally, &'static layout::Line) {
+        self.places.tally()
+    }
+
+    /// `rank`'s line of `step`.
+    pub(super) fn line_of(&self, step: Step<'_>, rank: u32) -> &'static layout::Line {
+        self.places.line(rank, step.number())
+    }
+
+    /// I have published my line in `step`; true: as the last one, so I make the result.
+    #[inline]
+    pub(super) fn come(&self, step: Step<'_>) -> bool {
+        self.tally().0.come(step.number(), self.ranks())
+    }
+
+    /// What all lines of `step` make, for those who wait for it. Only for the last one to come.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `len` bytes.
+    #[inline]
+    pub(super) unsafe fn give_result(&self, step: Step<'_>, from: *const u8, len: usize) {
+        let (tally, result) = self.tally();
+        // SAFETY: there is room for LINE_BYTES, and nobody reads it any more: all have come to this step. `from` is the caller's.
+        unsafe { crate::copy::copy(result.payload(), from, len.min(LINE_BYTES)) };
+        result.publish(step.number(), step.called().what, len as u64);
+        tally.ring(step.number());
+        self.wake_others();
     }
 
     /// Waits until my line for `step` is free; the address of its [`LINE_BYTES`] bytes.
@@ -318,6 +383,7 @@ struct Found {
     segment: &'static Segment,
     offset: usize,
     crowded: bool,
+    counted: bool,
 }
 
 /// Rank 0 makes something in the segment; all learn where. None if it could not be made.
@@ -327,13 +393,14 @@ fn agree(turn: &Turn<'_>, make: impl FnOnce(&'static Segment) -> shm::Result<usi
     };
     // Too little memory for the fast way is no failure: 0 = use messages.
     let offset = if turn.on.rank == 0 { make(segment).unwrap_or(0) } else { 0 };
-    let mut told = [0; 9];
+    let mut told = [0; 10];
     told[..8].copy_from_slice(&(offset as u64).to_ne_bytes());
     told[8] = u8::from(crowded);
+    told[9] = u8::from(count::serves(turn.on.size(), crowded));
     let bytes = internal::bcast(turn, &told, 0)?;
     let offset = bytes.first_chunk().map_or(0, |offset| u64::from_ne_bytes(*offset)) as usize;
-    let crowded = bytes.get(8) == Some(&1);
-    Ok((offset != 0).then_some(Found { segment, offset, crowded }))
+    let is = |at: usize| bytes.get(at) == Some(&1);
+    Ok((offset != 0).then_some(Found { segment, offset, crowded: is(8), counted: is(9) }))
 }
 
 impl Drop for Area {

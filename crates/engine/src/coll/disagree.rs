@@ -198,17 +198,27 @@ impl Disputed {
 
 /// Waits as a part of a collective: as [`progress::wait_for`], and until ranks disagree.
 #[inline]
-pub(crate) fn wait_for<T>(
+pub(crate) fn wait_for<T>(turn: &Turn<'_>, what: Waiting, ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+    progress::wait_for(what, watched(turn, ready))?.map_err(|found| settle(turn.on, &turn.called, found))
+}
+
+/// The same after a while of waiting in vain: as [`progress::wait_asleep`].
+#[cold]
+pub(super) fn wait_asleep<T>(turn: &Turn<'_>, what: Waiting, ready: impl FnMut(&mut Engine) -> Option<T>) -> Result<T> {
+    progress::wait_asleep(what, watched(turn, ready))?.map_err(|found| settle(turn.on, &turn.called, found))
+}
+
+/// Looks for what is waited for, and if that has not come, for a dispute.
+#[inline]
+fn watched<T>(
     turn: &Turn<'_>,
-    what: Waiting,
     mut ready: impl FnMut(&mut Engine) -> Option<T>,
-) -> Result<T> {
+) -> impl FnMut(&mut Engine) -> Option<std::result::Result<T, Found>> {
     let mut seen = 0;
-    let outcome = progress::wait_for(what, |e| match ready(e) {
+    move |e| match ready(e) {
         Some(value) => Some(Ok(value)),
         None => watch(e, turn.on, &turn.called, &mut seen).map(Err),
-    })?;
-    outcome.map_err(|found| settle(turn.on, &turn.called, found))
+    }
 }
 
 /// A look in vain: whether there is a dispute on this communicator, or should be.

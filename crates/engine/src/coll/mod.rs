@@ -13,6 +13,7 @@
 //! | `scan` | Scan, Exscan | line, chain |
 //! | `chain` | longer Scan, Exscan and Reduce | chunks from rank to rank |
 //! | `scatter` | longer Reduce_scatter(_block) | chunks with a piece of each block |
+//! | `count` | Barrier, Allreduce up to a line, of many ranks on few cores | the last one to come combines for all |
 //! | `internal` | what the management of communicators needs | messages |
 //! | `turn`, `disagree` | what was called goes along with everything; the report when ranks do not agree | |
 //! | `board/` | short nonblocking and persistent Barrier, Bcast and reductions | line, chunk |
@@ -26,6 +27,7 @@ pub(crate) mod board;
 pub mod buffers;
 mod chain;
 mod collective;
+mod count;
 pub(crate) mod disagree;
 mod gather;
 pub(crate) mod internal;

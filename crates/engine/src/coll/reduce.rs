@@ -18,7 +18,7 @@ use super::buffers::Arg;
 use super::chain::chain_to_root;
 use super::scatter::{has_room, scatter_pieces};
 use super::turn::Turn;
-use super::{Collective, State, by_schedule, check_root, core_of, enter, schedule, total};
+use super::{Collective, State, by_schedule, check_root, core_of, count, enter, schedule, total};
 use crate::comm::CommCore;
 use crate::copy::copy;
 use crate::datatype::message_size;
@@ -210,6 +210,11 @@ unsafe fn prefix(
         && let Some(area) = state.area()
     {
         let step = if all { area.step_of_all(turn) } else { area.step(turn) };
+        if all && area.counted() {
+            // SAFETY: the caller vouches for the contribution and for `to`.
+            unsafe { counted(job, core, area, step, to, want) }?;
+            return Ok(true);
+        }
         // SAFETY: the caller vouches for the contribution.
         unsafe { area.publish_line(step, job.from, job.len) }?;
         // SAFETY: lines hold the bytes; the caller vouches for `to`.
@@ -261,6 +266,19 @@ unsafe fn prefix(
         at += part;
     }
     Ok(true)
+}
+
+/// The lines of many ranks, combined by the last one. Apart, as it makes the way of few ranks longer.
+///
+/// # Safety
+/// `to` is valid for the job's bytes.
+#[cold]
+#[inline(never)]
+unsafe fn counted(job: &Job, core: &CommCore, area: &mut Area, step: Step<'_>, to: *mut u8, want: Want) -> Result<()> {
+    // SAFETY: lines hold the bytes, and so does `made`.
+    let combine = |area: &Area, made| unsafe { combine_lines(job, core, area, step, made, want) };
+    // SAFETY: the caller vouches for the contribution and for `to`.
+    unsafe { count::through_one(area, step, job.from, to, job.len, combine) }
 }
 
 /// # Safety

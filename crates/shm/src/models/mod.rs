@@ -21,6 +21,7 @@ mod lock;
 mod ring;
 mod sleep;
 mod stall;
+mod tally;
 
 use crate::Segment;
 use crate::lock::Lock;
