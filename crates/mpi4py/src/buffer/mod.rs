@@ -59,6 +59,8 @@ pub(crate) enum Keep {
     Nothing,
     /// An object whose memory does not move while there is a reference.
     Object(Py<PyAny>),
+    /// Two of them.
+    Two(Py<PyAny>, Py<PyAny>),
     /// An export of the buffer protocol.
     View(#[expect(dead_code, reason = "held, not read")] View),
     /// Memory of elements of a datatype that was made for them.
@@ -132,6 +134,7 @@ impl Keep {
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Nothing, keep) | (keep, Self::Nothing) => keep,
+            (Self::Object(first), Self::Object(second)) => Self::Two(first, second),
             (first, second) => Self::Pair(Box::new((first, second))),
         }
     }

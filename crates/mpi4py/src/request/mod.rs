@@ -247,6 +247,10 @@ impl Request {
             match self.owner.take() {
                 Owner::None => {}
                 Owner::Memory(Keep::Object(object)) => object.drop_ref(py),
+                Owner::Memory(Keep::Two(first, second)) => {
+                    first.drop_ref(py);
+                    second.drop_ref(py);
+                }
                 owner => end_of(owner),
             }
         } else if !self.plain {
