@@ -171,10 +171,10 @@ def scatterv(case: Case, call: Call) -> None:
         if call.in_place:
             comm.Scatterv(send, MPI.IN_PLACE, root)
             return
-        comm.Scatterv(send, room.bytes, root)
+        comm.Scatterv(send, [room.bytes, MPI.BYTE], root)
         _filled(case, call, source, where, seeds)
     else:
-        comm.Scatterv(None, room.bytes, root)
+        comm.Scatterv(None, [room.bytes, MPI.BYTE], root)
     case.good(room.wrong(seeds[comm.rank], where.counts[comm.rank]), call)
 
 
@@ -184,7 +184,7 @@ def gatherv(case: Case, call: Call) -> None:
     seeds = [_seed(call, (r,)) for r in call.others]
     mine = data.message(seeds[comm.rank], where.counts[comm.rank])
     if comm.rank != root:
-        comm.Gatherv(mine, None, root)
+        comm.Gatherv([mine, MPI.BYTE], None, root)
         return
     room = data.Room(where.length)
     receive = [room.bytes, (where.counts, where.displs), MPI.BYTE]
@@ -192,7 +192,7 @@ def gatherv(case: Case, call: Call) -> None:
         room.bytes[where.displs[root] : where.displs[root] + mine.size] = mine
         comm.Gatherv(MPI.IN_PLACE, receive, root)
     else:
-        comm.Gatherv(mine, receive, root)
+        comm.Gatherv([mine, MPI.BYTE], receive, root)
     _filled(case, call, room, where, seeds)
 
 
@@ -207,7 +207,7 @@ def allgatherv(case: Case, call: Call) -> None:
         room.bytes[where.displs[comm.rank] : where.displs[comm.rank] + mine.size] = mine
         comm.Allgatherv(MPI.IN_PLACE, receive)
     else:
-        comm.Allgatherv(mine, receive)
+        comm.Allgatherv([mine, MPI.BYTE], receive)
     _filled(case, call, room, where, seeds)
 
 

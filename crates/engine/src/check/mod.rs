@@ -16,7 +16,7 @@ mod operation;
 mod report;
 
 pub use note::Note;
-pub(crate) use operation::{About, Operation};
+pub(crate) use operation::{About, Operation, note_of_block};
 pub(crate) use report::at_end;
 
 use crate::{Engine, site};

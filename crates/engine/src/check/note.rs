@@ -28,6 +28,9 @@ fn head(text: &str, room: usize) -> &str {
 }
 
 impl Note {
+    /// The longest that one is as bytes.
+    pub(crate) const MOST: usize = WORDS * 8 + TEXT + PLACE;
+
     /// As bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (text, place) = (head(&self.text, TEXT), head(&self.place, PLACE));
@@ -40,7 +43,7 @@ impl Note {
     /// From the beginning of `bytes`, with the number of bytes that it took; `None` if they are no note.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let word = |at: usize| Some(u64::from_ne_bytes(bytes.get(at * 8..at * 8 + 8)?.try_into().ok()?));
-        let length = usize::try_from(word(0)?).ok().filter(|length| *length <= WORDS * 8 + TEXT + PLACE)?;
+        let length = usize::try_from(word(0)?).ok().filter(|length| *length <= Self::MOST)?;
         let middle = usize::try_from(word(4)?).ok()?.checked_add(WORDS * 8)?;
         let string = |from, to| Some(String::from_utf8_lossy(bytes.get(from..to)?).into_owned());
         let note = Self {

@@ -84,6 +84,12 @@ impl Operation {
     }
 }
 
+/// A block of a collective that the user calls now, in words.
+pub(crate) fn note_of_block(count: usize, kind: &Arc<Type>) -> Note {
+    let kind = Arc::clone(kind);
+    Operation { sends: true, base: None, count, kind, partitions: None, site: here(), number: 0 }.note()
+}
+
 /// A message that the user is about to begin: the arguments of the call.
 #[derive(Clone, Copy)]
 pub(crate) struct About {
@@ -251,7 +257,7 @@ impl Engine {
     }
 
     /// My rank in the communicator of a context, and ` on NAME`.
-    pub(super) fn here_on(&self, context: u32) -> (u32, String) {
+    pub(crate) fn here_on(&self, context: u32) -> (u32, String) {
         match self.comm_of_context(context & !1) {
             Some(comm) if comm.kept.name.is_empty() => (comm.core.rank, String::new()),
             Some(comm) => (comm.core.rank, format!(" on {}", comm.kept.name)),

@@ -5,17 +5,17 @@ use super::apart::{self, Piece};
 use super::area::Area;
 use super::bcast::{expect_len, others};
 use super::buffers::{Arg, Shape};
-use super::gather::Blocks;
+use super::gather::{Blocks, check_received};
 use super::internal::Copier;
 use super::pieces::{self, Between, Coming};
 use super::table::{Found, Way};
 use super::turn::Turn;
 use super::{Collective, Row, by_schedule, core_of, enter, internal, table};
-use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::copy;
 use crate::payload::Payload;
 use crate::status::Call;
+use crate::{Result, check};
 use mpi_abi::{Comm, Datatype};
 
 /// One block of Alltoallw: its place in bytes, elements and type.
@@ -69,7 +69,8 @@ pub unsafe fn alltoall(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> {
 /// As for [`alltoall`].
 pub unsafe fn alltoallv(send: Option<Blocks<'_>>, recv: Blocks<'_>, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    if core.remote.is_some() {
+    // Blocks that not all ranks know are compared there.
+    if core.remote.is_some() || check::is_on() {
         // SAFETY: the caller's word.
         return unsafe {
             by_schedule(Call::Alltoallv, &Collective::Alltoall { send: send.map(Row::from), recv: recv.into() }, comm)
@@ -81,7 +82,7 @@ pub unsafe fn alltoallv(send: Option<Blocks<'_>>, recv: Blocks<'_>, comm: Comm) 
         // SAFETY: the caller vouches for the buffer.
         Ok(ranks.map(|r| unsafe { shape.payload(blocks.base, blocks.displs[r], blocks.counts[r]) }).collect())
     };
-    apart::check_blocks(&recv)?;
+    check_received(&recv)?;
     let outgoing = send.map(lanes).transpose()?;
     let incoming = lanes(recv)?;
     check_apart(outgoing.as_deref(), &incoming)?;
@@ -94,7 +95,7 @@ pub unsafe fn alltoallv(send: Option<Blocks<'_>>, recv: Blocks<'_>, comm: Comm) 
 /// As for [`alltoall`].
 pub unsafe fn alltoallw(send: Option<(*mut u8, &[Lane])>, recv: (*mut u8, &[Lane]), comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    if core.remote.is_some() {
+    if core.remote.is_some() || check::is_on() {
         // SAFETY: the caller's word.
         return unsafe {
             by_schedule(Call::Alltoallw, &Collective::Alltoall { send: send.map(Row::from), recv: recv.into() }, comm)
@@ -111,7 +112,7 @@ pub unsafe fn alltoallw(send: Option<(*mut u8, &[Lane])>, recv: (*mut u8, &[Lane
     let outgoing = send.map(lanes).transpose()?;
     let incoming = lanes(recv)?;
     check_apart(outgoing.as_deref(), &incoming)?;
-    apart::check_lanes(incoming.iter().map(Piece::of))?;
+    apart::check_lanes(incoming.iter().map(Piece::of), "rank")?;
     exchange(&core, outgoing, incoming, Call::Alltoallw, None)
 }
 

@@ -2,7 +2,6 @@
 //! apart, and no byte may be received twice. Only what is certain is an error: types with holes may lie between each
 //! other, which is looked at run by run when the buffers' spans meet, and not at all if that are too many runs.
 
-use super::gather::Blocks;
 use crate::datatype::region::{Region, common, first_common};
 use crate::payload::Payload;
 use crate::{Error, Result};
@@ -122,14 +121,21 @@ fn bytes(range: Range<usize>) -> String {
     }
 }
 
-/// An error if two blocks of a receive buffer have elements in common.
+/// An error if two blocks of a receive buffer have elements in common: those of ranks or of sources, as `whose` says.
+/// `has_bytes`: whether an element has any; `comes`: whether anything comes from one.
 #[inline]
-pub(super) fn check_blocks(blocks: &Blocks<'_>) -> Result<()> {
+pub(super) fn check_blocks(
+    counts: &[usize],
+    displs: &[isize],
+    has_bytes: impl FnOnce() -> bool,
+    comes: impl Fn(usize) -> bool,
+    whose: &str,
+) -> Result<()> {
     // Mostly they come in the order of the ranks.
     let mut end = isize::MIN;
-    for (count, displ) in blocks.counts.iter().zip(blocks.displs).filter(|(count, _)| **count > 0) {
+    for (count, displ) in counts.iter().zip(displs).filter(|(count, _)| **count > 0) {
         if *displ < end {
-            return look_at_blocks(blocks);
+            return if has_bytes() { look_at_blocks(counts, displs, &comes, whose) } else { Ok(()) };
         }
         end = displ.saturating_add_unsigned(*count);
     }
@@ -137,8 +143,8 @@ pub(super) fn check_blocks(blocks: &Blocks<'_>) -> Result<()> {
 }
 
 #[cold]
-fn look_at_blocks(blocks: &Blocks<'_>) -> Result<()> {
-    let all = blocks.displs.iter().zip(blocks.counts).enumerate().filter(|(_, (_, count))| **count > 0);
+fn look_at_blocks(counts: &[usize], displs: &[isize], comes: &dyn Fn(usize) -> bool, whose: &str) -> Result<()> {
+    let all = displs.iter().zip(counts).enumerate().filter(|(rank, (_, count))| **count > 0 && comes(*rank));
     let mut all: Vec<(isize, usize, usize)> = all.map(|(rank, (displ, count))| (*displ, *count, rank)).collect();
     all.sort_unstable();
     let pair = all.windows(2).find(|pair| pair[1].0 < pair[0].0.saturating_add_unsigned(pair[0].1));
@@ -146,7 +152,7 @@ fn look_at_blocks(blocks: &Blocks<'_>) -> Result<()> {
     Err(Error::new(
         MPI_ERR_BUFFER,
         format!(
-            "blocks of the receive buffer overlap: that of rank {rank} are elements {one} to {}, that of rank {other} \
+            "blocks of the receive buffer overlap: that of {whose} {rank} are elements {one} to {}, that of {whose} {other} \
              elements {two} to {}",
             one.saturating_add_unsigned(ones - 1),
             two.saturating_add_unsigned(twos - 1),
@@ -155,7 +161,7 @@ fn look_at_blocks(blocks: &Blocks<'_>) -> Result<()> {
 }
 
 /// The same for blocks with types of their own.
-pub(super) fn check_lanes<'a>(lanes: impl Iterator<Item = Option<Piece<'a>>>) -> Result<()> {
+pub(super) fn check_lanes<'a>(lanes: impl Iterator<Item = Option<Piece<'a>>>, whose: &str) -> Result<()> {
     let runs = lanes.enumerate().filter_map(|(rank, piece)| match piece? {
         Piece::Run(run) if !run.is_empty() => Some((run.start, run.end, rank)),
         _ => None,
@@ -167,7 +173,7 @@ pub(super) fn check_lanes<'a>(lanes: impl Iterator<Item = Option<Piece<'a>>>) ->
     Err(Error::new(
         MPI_ERR_BUFFER,
         format!(
-            "blocks of the receive buffer overlap: that of rank {rank} are {} bytes at {one:#x}, that of rank {other} {} \
+            "blocks of the receive buffer overlap: that of {whose} {rank} are {} bytes at {one:#x}, that of {whose} {other} {} \
              bytes at {two:#x}",
             end - one,
             two_end - two,
@@ -215,9 +221,8 @@ mod tests {
 
     #[test]
     fn blocks_may_come_in_any_order_but_not_twice() {
-        let blocks = |counts: &[usize], displs: &[isize]| {
-            check_blocks(&Blocks { base: std::ptr::null_mut(), counts, displs, datatype: MPI_INT })
-        };
+        let blocks =
+            |counts: &[usize], displs: &[isize]| check_blocks(counts, displs, || true, |rank| rank < 4, "rank");
         assert_eq!(blocks(&[2, 2, 0, 3], &[0, 2, 1, 4]), Ok(()));
         assert_eq!(blocks(&[2, 2, 0, 3], &[5, 3, 4, 0]), Ok(()));
         let text = blocks(&[2, 2, 3], &[5, 2, 0]).unwrap_err().text;
@@ -226,12 +231,16 @@ mod tests {
             "blocks of the receive buffer overlap: that of rank 2 are elements 0 to 2, that of rank 1 elements 2 to 3"
         );
         assert!(blocks(&[1, 1], &[3, 3]).is_err());
+        assert_eq!(check_blocks(&[1, 1], &[3, 3], || false, |_| true, "rank"), Ok(()), "of no bytes");
+        assert_eq!(check_blocks(&[1, 1], &[3, 3], || true, |rank| rank == 1, "source"), Ok(()), "one comes");
     }
 
     #[test]
     fn lanes_may_not_meet() {
-        let lanes = |runs: &[Range<usize>]| check_lanes(runs.iter().map(|run| Some(Piece::Run(run.clone()))));
+        let lanes = |runs: &[Range<usize>]| check_lanes(runs.iter().map(|run| Some(Piece::Run(run.clone()))), "source");
         assert_eq!(lanes(&[8..12, 0..8, 20..20]), Ok(()));
-        assert!(lanes(&[8..12, 0..9]).unwrap_err().text.contains("that of rank 1 are 9 bytes at 0x0, that of rank 0"));
+        assert!(
+            lanes(&[8..12, 0..9]).unwrap_err().text.contains("that of source 1 are 9 bytes at 0x0, that of source 0")
+        );
     }
 }

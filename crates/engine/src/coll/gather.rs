@@ -13,11 +13,11 @@ use super::pieces::{self, Between, Incoming};
 use super::table::{Found, Way};
 use super::turn::Turn;
 use super::{Collective, Row, by_schedule, check_root, core_of, enter, table, too_long};
-use crate::Result;
 use crate::comm::CommCore;
 use crate::copy::{copy, copy_out_part};
 use crate::payload::Payload;
 use crate::status::Call;
+use crate::{Result, check, with};
 use mpi_abi::{Comm, Datatype};
 use std::ffi::c_int;
 
@@ -37,6 +37,13 @@ pub struct Blocks<'a> {
     pub displs: &'a [isize],
     /// Type of the elements.
     pub datatype: Datatype,
+}
+
+/// An error if blocks to receive overlap.
+#[inline]
+pub(super) fn check_received(blocks: &Blocks<'_>) -> Result<()> {
+    let has_bytes = || with(|e| e.types.get(blocks.datatype).is_ok_and(|kind| kind.size() > 0));
+    apart::check_blocks(blocks.counts, blocks.displs, has_bytes, |_| true, "rank")
 }
 
 /// The place of rank `r`'s block in a buffer of equal or different blocks.
@@ -112,7 +119,8 @@ pub unsafe fn gather(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: Co
 /// As for [`gather`].
 pub unsafe fn gatherv(send: Option<Arg>, recv: Option<Blocks<'_>>, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    if core.remote.is_some() {
+    // Blocks that not all ranks know are compared there.
+    if core.remote.is_some() || check::is_on() {
         // SAFETY: the caller's word.
         return unsafe {
             by_schedule(Call::Gatherv, &Collective::Gather { send, recv: recv.map(Row::from), root }, comm)
@@ -120,7 +128,7 @@ pub unsafe fn gatherv(send: Option<Arg>, recv: Option<Blocks<'_>>, root: c_int, 
     }
     let root = check_root(&core, root)?;
     let recv = recv.filter(|_| core.rank == root);
-    recv.as_ref().map_or(Ok(()), apart::check_blocks)?;
+    recv.as_ref().map_or(Ok(()), check_received)?;
     let layout = recv.map(Layout::blocks).transpose()?;
     // SAFETY: the caller vouches for the buffers.
     unsafe { gather_any(send, layout, root, &core, Call::Gatherv, None) }
@@ -294,7 +302,8 @@ pub unsafe fn scatter(send: Option<Arg>, recv: Option<Arg>, root: c_int, comm: C
 /// As for [`gather`].
 pub unsafe fn scatterv(send: Option<Blocks<'_>>, recv: Option<Arg>, root: c_int, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    if core.remote.is_some() {
+    // Blocks that not all ranks know are compared there.
+    if core.remote.is_some() || check::is_on() {
         // SAFETY: the caller's word.
         return unsafe {
             by_schedule(Call::Scatterv, &Collective::Scatter { send: send.map(Row::from), recv, root }, comm)
@@ -431,11 +440,12 @@ pub unsafe fn allgather(send: Option<Arg>, recv: Arg, comm: Comm) -> Result<()> 
 /// As for [`gather`].
 pub unsafe fn allgatherv(send: Option<Arg>, recv: Blocks<'_>, comm: Comm) -> Result<()> {
     let core = core_of(comm)?;
-    if core.remote.is_some() {
+    // Blocks that not all ranks know are compared there.
+    if core.remote.is_some() || check::is_on() {
         // SAFETY: the caller's word.
         return unsafe { by_schedule(Call::Allgatherv, &Collective::Allgather { send, recv: recv.into() }, comm) };
     }
-    apart::check_blocks(&recv)?;
+    check_received(&recv)?;
     let layout = Layout::blocks(recv)?;
     // SAFETY: the caller vouches for the buffers.
     unsafe { allgather_any(send, &layout, &core, Call::Allgatherv, None) }

@@ -177,7 +177,7 @@ impl<'a> Builder<'a> {
         Ok(told != Told::There)
     }
 
-    fn push(&mut self, step: Step) -> usize {
+    pub(super) fn push(&mut self, step: Step) -> usize {
         self.steps.push(step);
         self.steps.len() - 1
     }

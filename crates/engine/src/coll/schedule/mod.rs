@@ -5,6 +5,7 @@
 //! |---|---|
 //! | here | what a schedule is; starting one, making one that is started later, one that is waited for |
 //! | `bytes` | memory of a step |
+//! | `compare` | under `--check`: blocks that only their sender and receiver know |
 //! | `build` | making steps, memory of the schedule's own |
 //! | `fold` | steps that combine contributions in rank order |
 //! | `run` | carrying steps out; messages that are over; what was given up |
@@ -13,6 +14,7 @@
 
 mod build;
 mod bytes;
+mod compare;
 mod fold;
 mod plan;
 mod run;
@@ -35,6 +37,7 @@ use crate::request::{Request, Role, State, abandon};
 use crate::status::{Call, Status};
 use crate::{Engine, Error, Result, with};
 use bytes::Bytes;
+use compare::Comparison;
 use mpi_abi::Comm;
 use mpi_abi::consts::MPI_ERR_REQUEST;
 use shm::calls;
@@ -92,6 +95,8 @@ enum Step {
     Copy { from: Bytes, to: Bytes },
     /// Combine `n` elements: `out = a op b`.
     Combine { out: *mut u8, a: *const u8, b: *const u8, n: usize },
+    /// Compare what others say of blocks with what we say of them.
+    Compare(Box<Comparison>),
     /// Go on when the message of this step is over.
     Await(usize),
     /// Go on when all messages so far are over.

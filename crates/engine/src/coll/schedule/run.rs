@@ -134,6 +134,8 @@ impl Engine {
                     unsafe { reduction.apply3(*out, *a, *b, *n) };
                     Ok(None)
                 }
+                // SAFETY: a fence before it has waited for what is compared; the memory is the schedule's.
+                Step::Compare(comparison) => unsafe { comparison.check() }.map(|()| None),
                 Step::Send { to, lane, bytes } => {
                     self.send_part(raw, route(&schedule.core, *to), schedule.tag + lane, bytes.payload())
                 }

@@ -118,6 +118,8 @@ fn carry_out(schedules: &mut [Box<Schedule>], chance: &mut Chance) {
                         step: number,
                     });
                 }
+                // SAFETY: what was sent is there.
+                Step::Compare(comparison) => assert_eq!(unsafe { comparison.check() }, Ok(())),
                 // SAFETY: what is tested: buffers are large enough, and apart.
                 Step::Copy { from, to } => unsafe { from.copy_to(to) },
                 Step::Combine { out, a, b, n } => {
@@ -352,7 +354,11 @@ fn an_alltoall_in_place_sends_what_was_there() {
                 rank.recv = (0..size).map(|to| (100 * me + to) as u32).collect();
                 let recv = Row::Equal(Arg { base: rank.recv.as_mut_ptr().cast(), count: 1, datatype: MPI_UINT32_T });
                 let mut builder = Builder::new(&rank.e, &rank.core, Call::Alltoall);
-                builder.plan(&Collective::Alltoall { send: None, recv }).expect("arguments");
+                let what = Collective::Alltoall { send: None, recv };
+                if seed % 2 == 1 {
+                    builder.compare(&what, Form::Nonblocking).expect("arguments");
+                }
+                builder.plan(&what).expect("arguments");
                 schedules.push(finish(builder, Form::Nonblocking));
             }
             carry_out(&mut schedules, &mut Chance(seed));
@@ -401,6 +407,9 @@ fn edges_between_the_same_two_keep_their_order_and_grids_their_directions() {
                 };
                 let what = Collective::NeighborAlltoall { send: row(&mut rank.send), recv: row(&mut rank.recv) };
                 let mut builder = Builder::new(&rank.e, &rank.core, Call::NeighborAlltoall);
+                if seed % 2 == 1 {
+                    builder.compare(&what, Form::Nonblocking).expect("arguments");
+                }
                 builder.plan(&what).expect("arguments");
                 schedules.push(finish(builder, Form::Nonblocking));
             }

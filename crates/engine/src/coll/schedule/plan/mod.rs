@@ -9,9 +9,11 @@
 //! | `reduce` | Reduce, Allreduce, Reduce_scatter | short: each combines all; long: each combines a part of all, in pieces |
 //! | `scan` | Scan, Exscan | few ranks: from all lower ones; many: by doubling distances |
 //! | `neighbor` | of neighbours | as `blocks`, along the edges of the topology |
+//! | `compared` | under `--check`, those whose blocks only sender and receiver know | what both say of each block, before it |
 
 mod blocks;
 mod board;
+mod compared;
 mod neighbor;
 mod reduce;
 mod scan;
@@ -53,6 +55,7 @@ impl Engine {
     ) -> Result<Box<Schedule>> {
         let core: &Arc<_> = &self.comm(comm)?.core;
         let mut builder = Builder::new(self, core, call);
+        builder.compare_blocks(what, form)?;
         if builder.board(form, what)? {
             builder.plan(what)?;
         }
@@ -78,6 +81,7 @@ impl Builder<'_> {
             self.check_between(what)?;
         }
         self.check_combined(what)?;
+        self.check_received(what)?;
         match what {
             Collective::Barrier => self.barrier(),
             Collective::Bcast { buffer, root } => self.bcast(buffer, *root)?,
@@ -191,6 +195,35 @@ impl Builder<'_> {
         let kind = self.e.types.committed(send.datatype)?;
         let place = |arg: &Arg| Piece::Elements(Region { base: arg.base.addr(), count: arg.count, kind });
         apart::check_two(&place(&send), &place(recv))
+    }
+
+    /// An error if blocks that are received overlap.
+    fn check_received(&self, what: &Collective) -> Result<()> {
+        let (row, whose) = match what {
+            Collective::Gather { recv: Some(recv), root, .. } if self.place(*root)? == Place::Root => (recv, "rank"),
+            Collective::Allgather { recv, .. } | Collective::Alltoall { recv, .. } => (recv, "rank"),
+            Collective::NeighborAllgather { recv, .. } | Collective::NeighborAlltoall { recv, .. } => (recv, "source"),
+            _ => return Ok(()),
+        };
+        let check = |comes: &dyn Fn(usize) -> bool| match row {
+            Row::Equal(_) => Ok(()),
+            Row::Varying { counts, displs, datatype, .. } => {
+                let has_bytes = || self.e.types.get(*datatype).is_ok_and(|kind| kind.size() > 0);
+                apart::check_blocks(counts, displs, has_bytes, comes, whose)
+            }
+            Row::Lanes { lanes, .. } => {
+                let blocks = self.row(row, lanes.len())?;
+                let piece = |(i, block)| Some(Bytes::piece(block)).filter(|_| comes(i));
+                apart::check_lanes(blocks.iter().enumerate().map(piece), whose)
+            }
+        };
+        let outcome = check(&|_| true);
+        if outcome.is_err() && whose == "source" {
+            // Nothing comes from beyond the border of a grid.
+            let sources = self.edges()?.sources;
+            return check(&|i| sources.get(i).is_some_and(|source| self.neighbor(*source).is_some()));
+        }
+        outcome
     }
 
     /// What intercommunicators do not have.

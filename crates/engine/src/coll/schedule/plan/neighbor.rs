@@ -14,20 +14,20 @@ use crate::topo::{self, Neighbors};
 use std::ffi::c_int;
 
 /// The edges of this process.
-struct Edges {
-    sources: Vec<c_int>,
-    destinations: Vec<c_int>,
+pub(super) struct Edges {
+    pub(super) sources: Vec<c_int>,
+    pub(super) destinations: Vec<c_int>,
     grid: bool,
 }
 
 impl Edges {
     /// The lane of what comes from source `i`.
-    fn lane_in(&self, i: usize) -> usize {
+    pub(super) fn lane_in(&self, i: usize) -> usize {
         if self.grid { i } else { 0 }
     }
 
     /// The lane of what goes to destination `i`: that of the opposite direction.
-    fn lane_out(&self, i: usize) -> usize {
+    pub(super) fn lane_out(&self, i: usize) -> usize {
         if self.grid { i ^ 1 } else { 0 }
     }
 }
@@ -48,14 +48,14 @@ impl Builder<'_> {
         self.along(&edges, outgoing, incoming)
     }
 
-    fn edges(&self) -> Result<Edges> {
+    pub(super) fn edges(&self) -> Result<Edges> {
         let topology = topo::needed(self.core)?;
         let Neighbors { sources, destinations } = topology.neighbors(self.core.rank);
         Ok(Edges { sources, destinations, grid: topology.is_grid() })
     }
 
     /// The rank in the job of a neighbour; none beyond the border of a grid.
-    fn neighbor(&self, rank: c_int) -> Option<u32> {
+    pub(super) fn neighbor(&self, rank: c_int) -> Option<u32> {
         u32::try_from(rank).ok().and_then(|rank| self.core.group.world_rank(rank))
     }
 

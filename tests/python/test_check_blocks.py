@@ -1,0 +1,294 @@
+"""`mpiexec --check`: blocks of collectives that only their sender and their receiver know. What both say of one is
+compared; a difference is an error of both that names them, their numbers and their lines."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+from support.alone import AloneCase, Ended, mpiexec, run
+
+ALONE = True
+
+RULE = "counts and types must agree on both sides"
+WORLD = "on MPI_COMM_WORLD"
+
+
+class BlocksCase(AloneCase):
+    def setUp(self) -> None:
+        self.need_ours("--check belongs to its mpiexec")
+        self.need_numpy()
+
+    def job(self, code: str, ranks: int, *flags: str) -> Ended:
+        """Runs some lines as x.py, whose first line is line 1, in its folder. In it: `comm`, `rank`, `size`, an array of
+        integers `a` and one with room for all blocks `whole`, and `text(function, *arguments)`, which gives an
+        error's text, or nothing."""
+        prelude = "from x_support import *\n"
+        helper = """
+            import numpy as np
+            from mpi4py import MPI
+            comm = MPI.COMM_WORLD
+            rank, size = comm.rank, comm.size
+            a, whole = np.full(100, rank, "i"), np.full(1000, -1, "i")
+
+            def text(function, *arguments, **named):
+                try:
+                    request = function(*arguments, **named)
+                    if isinstance(request, MPI.Prequest):
+                        request.Start()
+                    if isinstance(request, MPI.Request):
+                        request.Wait()
+                except MPI.Exception as error:
+                    return error.error_string
+                return ""
+            """
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "x.py").write_text(prelude + textwrap.dedent(code).lstrip("\n"))
+            Path(folder, "x_support.py").write_text(textwrap.dedent(helper).lstrip())
+            command = [*mpiexec(), *(flags or ("--check",)), "-n", str(ranks), sys.executable, "x.py"]
+            return run(["sh", "-c", f'cd "{folder}"; exec "$@"', "sh", *command], limit=60)
+
+    def tells(self, code: str, ranks: int, *wanted: tuple[int, str]) -> None:
+        """Each rank prints what it was told: these texts, whole, and nothing else."""
+        ended = self.job(textwrap.dedent(code) + "\nif told: print(rank, told, flush=True)\ncomm.Barrier()\n", ranks)
+        self.assertEqual(ended.status, 0, ended.text)
+        self.assertEqual(sorted(ended.out.splitlines()), sorted(f"{rank} {text}" for rank, text in wanted), ended.text)
+
+    def ends_well(self, code: str, ranks: int, *flags: str) -> None:
+        ended = self.job(textwrap.dedent(code) + '\ncomm.Barrier()\nprint("done", flush=True)\n', ranks, *flags)
+        self.assertEqual((ended.status, ended.err, ended.out.count("done")), (0, "", ranks), ended.text)
+
+
+class Differences(BlocksCase):
+    """Both ends of a block get the sentence, others nothing; and the communicator stays in order."""
+
+    def test_a_count_in_every_form(self) -> None:
+        for form, name in (("Gatherv", "Gatherv"), ("Igatherv", "Igatherv"), ("Gatherv_init", "Gatherv_init")):
+            with self.subTest(form=form):
+                said = (
+                    f"MPI_ERR_TRUNCATE: {name}: rank 1 sends 8 x MPI_INT (32 bytes) to rank 0 (x.py:5), rank 0 expects "
+                    f"10 x MPI_INT (40 bytes) from rank 1 (x.py:3), {WORLD}: {RULE}"
+                )
+                code = f"""
+                    if rank == 0:
+                        told = text(lambda: comm.{form}(a[:10], [whole, [10] * size], 0))
+                    else:
+                        told = text(lambda: comm.{form}(a[:8] if rank == 1 else a[:10], None, 0))
+                    """
+                self.tells(code, 3, (0, said), (1, said))
+
+    def test_a_type(self) -> None:
+        said = (
+            f"MPI_ERR_TYPE: Scatterv: rank 1 sends 10 x MPI_INT (40 bytes) to rank 0 (x.py:5), rank 0 expects 10 x "
+            f"MPI_FLOAT (40 bytes) from rank 1 (x.py:3), {WORLD}: {RULE}"
+        )
+        code = """
+            if rank == 0:
+                told = text(lambda: comm.Scatterv(None, np.zeros(10, "f"), 1))
+            else:
+                told = text(lambda: comm.Scatterv([whole, [10] * size] if rank == 1 else None, a[:10], 1))
+            """
+        for ranks in (2, 4):
+            self.tells(code, ranks, (0, said), (1, said))
+
+    def test_what_a_rank_gives_itself(self) -> None:
+        said = (
+            f"MPI_ERR_TYPE: Gatherv: rank 0 sends 10 x MPI_FLOAT (40 bytes) to itself (x.py:2), rank 0 expects 10 x "
+            f"MPI_INT (40 bytes) from itself (x.py:2), {WORLD}: {RULE}"
+        )
+        self.tells('told = text(lambda: comm.Gatherv(np.zeros(10, "f"), [whole, [10]]))', 1, (0, said))
+
+    def test_several_blocks(self) -> None:
+        # Rank 1 gives three integers, the others expect two of it; and it expects other numbers than they give.
+        code = """
+            counts = [2] * size
+            counts[1] = 3 if rank == 1 else 2
+            told = text(lambda: comm.Allgatherv(a[: counts[rank]], [whole, counts]))
+            assert told or not whole[sum(counts) :].min() < -1
+            """
+        ended = self.job(textwrap.dedent(code) + "\nprint(rank, told, flush=True)\ncomm.Barrier()\n", 4)
+        self.assertEqual(ended.status, 0, ended.text)
+        lines = sorted(ended.out.splitlines())
+        for rank in (0, 2, 3):
+            self.assertIn(
+                f"Allgatherv: rank 1 sends 3 x MPI_INT (12 bytes) to rank {rank} (x.py:4), rank {rank} expects 2 x "
+                f"MPI_INT (8 bytes) from rank 1 (x.py:4), {WORLD}: {RULE}",
+                lines[rank],
+            )
+            self.assertNotIn("differ", lines[rank])
+        self.assertRegex(lines[1], "rank 1 sends 3 x MPI_INT.*; 2 other blocks of this rank differ, too$")
+
+    def test_each_pair_of_an_alltoall(self) -> None:
+        for name, call in (
+            ("Alltoallv", "comm.Alltoallv([a, counts], [whole, expected])"),
+            ("Ialltoallv", "comm.Ialltoallv([a, counts], [whole, expected])"),
+        ):
+            said = (
+                f"MPI_ERR_TRUNCATE: {name}: rank 2 sends 1 x MPI_INT (4 bytes) to rank 0 (x.py:5), rank 0 expects 2 x "
+                f"MPI_INT (8 bytes) from rank 2 (x.py:5), {WORLD}: {RULE}"
+            )
+            code = f"""
+                counts, expected = [1] * size, [1] * size
+                if rank == 0:
+                    expected[2] = 2
+                told = text(lambda: {call})
+                """
+            self.tells(code, 3, (0, said), (2, said))
+
+    def test_types_of_their_own(self) -> None:
+        said = (
+            f"MPI_ERR_TYPE: Alltoallw: rank 1 sends 1 x MPI_FLOAT (4 bytes) to rank 0 (x.py:5), rank 0 expects 1 x "
+            f"MPI_INT (4 bytes) from rank 1 (x.py:5), {WORLD}: {RULE}"
+        )
+        code = """
+            places = ([1] * size, [4 * i for i in range(size)])
+            types = [MPI.INT] * size
+            sent = [MPI.FLOAT, *types[1:]] if rank == 1 else types
+            told = text(lambda: comm.Alltoallw([a, *places, sent], [whole, *places, types]))
+            """
+        for ranks in (2, 3, 4):
+            self.tells(code, ranks, (0, said), (1, said))
+
+    def test_neighbours_of_a_ring(self) -> None:
+        # What goes to the left comes from the right: two ranks are both for each other.
+        code = """
+            ring = comm.Create_cart([size], periods=[True])
+            ring.name = "ring"
+            sent, expected = [1, 2], [2, 1]
+            told = text(lambda: ring.Neighbor_alltoallv([a, sent], [whole, expected]))
+            assert not told, told
+            if rank == 0:
+                sent[1] = 3
+            told = text(lambda: ring.Ineighbor_alltoallv([a, sent], [whole, expected]))
+            ring.Barrier()
+            ring.Free()
+            """
+        said = (
+            f"MPI_ERR_TRUNCATE: Ineighbor_alltoallv: rank 0 sends 3 x MPI_INT (12 bytes) to rank 1 (x.py:9), rank 1 "
+            f"expects 2 x MPI_INT (8 bytes) from rank 0 (x.py:9), on ring: {RULE}"
+        )
+        for ranks in (2, 3, 4):
+            self.tells(code, ranks, (0, said), (1, said))
+
+    def test_edges_of_a_graph_that_are_there_twice(self) -> None:
+        code = """
+            n = 2 if rank < 2 else 0
+            graph = comm.Create_dist_graph_adjacent([1 - rank] * n, [1 - rank] * n)
+            graph.name = ""
+            sent = [1, 2 + rank][:n]
+            told = text(lambda: graph.Neighbor_alltoallv([a, sent], [whole, [1, 2][:n]]))
+            if rank < 2:
+                assert "rank 1 sends 3 x MPI_INT (12 bytes) to rank 0 (x.py:6), rank 0 expects 2 x MPI_INT" in told, told
+            told = text(lambda: graph.Neighbor_allgather(a[:3], [whole, 3, MPI.FLOAT if rank == 0 else MPI.INT]))
+            if rank < 2:
+                assert "rank 1 sends 3 x MPI_INT (12 bytes) to rank 0" in told and "3 x MPI_FLOAT" in told, told
+                assert "; another block of this rank differs, too" in told, told
+            graph.Free()
+            """
+        self.ends_well(code, 2)
+        self.ends_well(code, 3)
+
+    def test_between_two_groups(self) -> None:
+        code = """
+            half = comm.Split(rank % 2, rank)
+            inter = half.Create_intercomm(0, comm, 1 - rank % 2, 5)
+            inter.name = "between"
+            there = inter.remote_size
+            told = text(lambda: inter.Alltoall([a, 2, MPI.INT], [whole, 2, MPI.INT]))
+            assert not told, told
+            told = text(lambda: inter.Allgather([a, 2, MPI.INT], [whole, 2, MPI.INT if rank else MPI.FLOAT]))
+            if rank % 2 or rank == 0:
+                assert ("of the other group sends 2 x MPI_INT" in told) == (rank == 0), told
+                assert ("rank 0 of the other group expects 2 x MPI_FLOAT" in told) == (rank > 0), told
+            else:
+                assert not told, told
+            root = {0: MPI.ROOT}.get(rank, MPI.PROC_NULL) if rank % 2 == 0 else 0
+            told = text(lambda: inter.Bcast([a, 3 if rank == 0 else 2, MPI.INT], root))
+            assert ("3 x MPI_INT (12 bytes)" in told) == (rank % 2 == 1 or rank == 0), told
+            inter.Free()
+            half.Free()
+            """
+        for ranks in (2, 4):
+            self.ends_well(code, ranks)
+
+    def test_an_exception_that_nobody_catches(self) -> None:
+        ended = self.job("comm.Gatherv(a[: 3 + rank], [whole, [3] * size])\n", 2)
+        self.assertEqual(ended.status, 1, ended.text)
+        self.assertIn("Gatherv: rank 1 sends 4 x MPI_INT (16 bytes) to rank 0 (x.py:2), rank 0 expects 3 x", ended.err)
+
+
+class Silence(BlocksCase):
+    """What is no difference."""
+
+    def test_the_same_values_in_other_types(self) -> None:
+        code = """
+            pair = MPI.INT.Create_contiguous(2).Commit()
+            column = MPI.INT.Create_vector(4, 1, 5).Commit()
+            comm.Gatherv([a, 2, pair] if rank else [a, 4, MPI.INT], [whole, [4] * size])
+            assert rank or (whole[: 4 * size : 4] == range(size)).all()
+            comm.Allgatherv([a, 1, column], [whole, [4] * size])
+            comm.Scatterv([whole, [2] * size, None, pair] if rank == 0 else None, a[:4])
+            assert (a[:4] == rank).all(), a
+            places = ([1] * size, [0] * size)
+            comm.Alltoallw([a, *places, [pair] * size], [whole, [2] * size, [8 * i for i in range(size)], [MPI.INT] * size])
+            # Nothing is nothing, of whatever type.
+            comm.Gatherv([a, 0, MPI.DOUBLE], [whole, [0] * size])
+            pair.Free()
+            column.Free()
+            """
+        for ranks in (1, 2, 3):
+            self.ends_well(code, ranks)
+
+    def test_packed_bytes_and_objects(self) -> None:
+        code = """
+            comm.Gatherv([a, 8, MPI.PACKED], [whole, [2] * size])
+            assert comm.gather("x" * rank) == (["x" * i for i in range(size)] if rank == 0 else None)
+            assert comm.allgather([rank] * rank) == [[i] * i for i in range(size)]
+            assert comm.scatter(["y" * i for i in range(size)] if rank == 0 else None) == "y" * rank
+            assert comm.alltoall([(rank, i) * i for i in range(size)]) == [(i, rank) * rank for i in range(size)]
+            ring = comm.Create_cart([size], periods=[True])
+            assert ring.neighbor_allgather("z" * rank) == ["z" * ((rank + i) % size) for i in (-1, 1)]
+            assert ring.neighbor_alltoall([rank, [rank]])[0] == [(rank - 1) % size]
+            ring.Free()
+            """
+        for ranks in (1, 2, 3, 4):
+            self.ends_well(code, ranks)
+
+    def test_started_again_and_again_and_in_place(self) -> None:
+        code = """
+            counts = [1 + i for i in range(size)]
+            displs = [sum(counts[:i]) for i in range(size)]
+            whole[displs[rank] : displs[rank] + counts[rank]] = rank
+            request = comm.Allgatherv_init(MPI.IN_PLACE, [whole, counts])
+            for _ in range(20):
+                request.Start()
+                request.Wait()
+            request.Free()
+            assert (whole[: sum(counts)] == np.repeat(range(size), counts)).all()
+            comm.Alltoallv(MPI.IN_PLACE, [whole, [2] * size])
+            comm.Scatterv([whole, counts] if rank == 0 else None, MPI.IN_PLACE if rank == 0 else a[: counts[rank]])
+            """
+        for ranks in (1, 2, 4):
+            self.ends_well(code, ranks)
+
+    def test_at_the_border_of_a_grid(self) -> None:
+        code = """
+            line = comm.Create_cart([size])
+            # What would come from beyond the border may lie anywhere.
+            line.Neighbor_alltoallv([a, [1, 1]], [whole, ([1, 1], [0, 0 if rank in (0, size - 1) else 1])])
+            line.Neighbor_allgatherv(a[:2], [whole, [2, 2]])
+            line.Free()
+            """
+        for ranks in (1, 2, 3):
+            self.ends_well(code, ranks)
+
+    def test_without_the_flag_the_receiver_is_told_of_bytes(self) -> None:
+        code = """
+            told = text(lambda: comm.Gatherv(a[: 3 + rank], [whole, [3] * size] if rank == 0 else None))
+            assert ("rank 1 sent 16 bytes where 12 were expected" in told) == (rank == 0), told
+            told = text(lambda: comm.Allgatherv(a[:3], [whole, [3] * size, None, MPI.FLOAT if rank == 0 else MPI.INT]))
+            assert not told, told
+            """
+        self.ends_well(code, 2, "--deadlock=report")
