@@ -102,10 +102,14 @@ class PythonOperations(Case):
         thread = threading.Thread(target=count)
         thread.start()
         try:
-            for _ in range(50):
-                for request, result, wanted in self.start_all(10):
-                    request.Wait()
-                    np.testing.assert_array_equal(result, wanted)
+            # With one rank 50 rounds may be over before the thread had a turn at all.
+            for _ in range(200):
+                for _ in range(50):
+                    for request, result, wanted in self.start_all(10):
+                        request.Wait()
+                        np.testing.assert_array_equal(result, wanted)
+                if self.comm.allreduce(counted, MPI.MIN) > 0:
+                    break
         finally:
             stop.set()
             thread.join()
