@@ -267,11 +267,13 @@ pub(super) fn unequal(core: &CommCore, called: &Called, rank: u32, sent: usize, 
     error
 }
 
-/// The error of a collective that is begun on a communicator whose ranks have disagreed before.
+/// The error of a collective that is begun on a communicator whose ranks have disagreed before. `engine`: whose lock the
+/// caller has.
 #[cold]
-pub(super) fn once_more(core: &CommCore) -> Error {
-    let Some(segment) = with(|e| e.world.as_ref().map(|world| world.segment)) else { return no_job() };
-    let error = report(segment, core, Dispute::find(segment, core.context).as_ref(), 0);
+pub(super) fn once_more(core: &CommCore, engine: Option<&Engine>) -> Error {
+    let of = |e: &Engine| Some((e.world.as_ref()?.segment, e.name_of_context(core.context)));
+    let Some((segment, name)) = engine.map_or_else(|| with(|e| of(e)), of) else { return no_job() };
+    let error = report(segment, core, &name, Dispute::find(segment, core.context).as_ref(), 0);
     Error::new(
         error.class,
         format!("no collective can be called on this communicator any more, since its ranks disagreed: {}", error.text),
@@ -309,7 +311,8 @@ fn settle(core: &CommCore, called: &Called, found: Found) -> Error {
         }
         wait_for_statements(segment, dispute, &members, called.call, core.context);
     }
-    let error = report(segment, core, dispute.as_ref().ok(), number);
+    let name = with(|e| e.name_of_context(core.context));
+    let error = report(segment, core, &name, dispute.as_ref().ok(), number);
     let context = core.context;
     let left = |member: &&Member| has_left(segment, member.world, context, number);
     if let Some(member) = members.iter().find(left) {
@@ -353,7 +356,7 @@ fn wait_for_statements(segment: &Segment, dispute: &Dispute, members: &[Member],
 }
 
 /// The sentence about a dispute, or about collective `number` if there was no memory for one.
-fn report(segment: &Segment, core: &CommCore, dispute: Option<&Dispute>, number: u32) -> Error {
+fn report(segment: &Segment, core: &CommCore, name: &str, dispute: Option<&Dispute>, number: u32) -> Error {
     let number = dispute.map_or(number, Dispute::number);
     let said = |(index, member): (usize, &Member)| {
         let journal = segment.journal(member.world);
@@ -374,6 +377,12 @@ fn report(segment: &Segment, core: &CommCore, dispute: Option<&Dispute>, number:
         }
     };
     let said: Vec<Said> = members(core).iter().enumerate().map(said).collect();
-    let name = with(|e| e.comm_of_context(core.context).map(|comm| comm.kept.name.clone()));
-    sentence::of(&said, &name.unwrap_or_default())
+    sentence::of(&said, name)
+}
+
+impl Engine {
+    /// The name of the communicator with this context; empty if it has none.
+    fn name_of_context(&self, context: u32) -> String {
+        self.comm_of_context(context).map(|comm| comm.kept.name.clone()).unwrap_or_default()
+    }
 }

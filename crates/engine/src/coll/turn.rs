@@ -231,9 +231,10 @@ pub(super) fn take_place(_: &Engine, core: &CommCore) {
     }
 }
 
-/// Counts a collective that is called now, after [`take_place`].
+/// Counts a collective that is called now, after [`take_place`]. `engine`: whose lock the caller has.
 #[inline(always)]
 pub(super) fn count(
+    engine: Option<&Engine>,
     core: &CommCore,
     call: Call,
     form: Form,
@@ -244,7 +245,7 @@ pub(super) fn count(
     // One thread at a time calls collectives on a communicator: the word needs no more than that.
     let turns = core.turns.word.load(Ordering::Relaxed);
     if turns & DISPUTED != 0 {
-        return Err(disagree::once_more(core));
+        return Err(disagree::once_more(core, engine));
     }
     let number = ((turns >> 32) as u32).wrapping_add(1).max(1);
     let past = (turns ^ detail.hash) & 0xffff;
@@ -271,7 +272,7 @@ impl<'a> Turn<'a> {
     ) -> Result<Self> {
         let bytes = bytes.map_or(ANY_BYTES, |bytes| bytes as u64);
         let detail = if check::is_on() { Detail::asked(detail()) } else { Detail::NONE };
-        Ok(Self { on, via: on, called: count(on, call, Form::Blocking, root, bytes, detail)? })
+        Ok(Self { on, via: on, called: count(None, on, call, Form::Blocking, root, bytes, detail)? })
     }
 
     /// The same for the management of communicators.
@@ -293,7 +294,7 @@ mod tests {
     }
 
     fn called(core: &CommCore, call: Call, root: Option<u32>) -> Called {
-        count(core, call, Form::Blocking, root, ANY_BYTES, Detail::NONE).expect("no dispute")
+        count(None, core, call, Form::Blocking, root, ANY_BYTES, Detail::NONE).expect("no dispute")
     }
 
     #[test]
@@ -302,7 +303,7 @@ mod tests {
         assert_eq!(words(called(&core, Call::Bcast, Some(0)).what), "Bcast(root=0)");
         assert_eq!(words(called(&core, Call::Barrier, None).what), "Barrier()");
         let form = |form| {
-            count(&core, Call::Reduce, form, Some(4095), ANY_BYTES, Detail::NONE).map(|called| words(called.what))
+            count(None, &core, Call::Reduce, form, Some(4095), ANY_BYTES, Detail::NONE).map(|called| words(called.what))
         };
         assert_eq!(form(Form::Nonblocking).as_deref(), Ok("Ireduce(root=4095)"));
         assert_eq!(form(Form::Persistent).as_deref(), Ok("Reduce_init(root=4095)"));
@@ -325,7 +326,7 @@ mod tests {
         assert_eq!(same.hash, sum.hash, "the same representation");
         assert_eq!((Detail::NONE.words, op_words(0), type_words(0)), (0, None, None));
         let called =
-            |detail| count(&core(), Call::Allreduce, Form::Blocking, None, 40, detail).map(|called| called.what);
+            |detail| count(None, &core(), Call::Allreduce, Form::Blocking, None, 40, detail).map(|called| called.what);
         assert_ne!(called(sum), called(made));
         assert_eq!(called(sum), called(same));
     }

@@ -298,7 +298,7 @@ fn try_reduction(kind: Kind, (near, far): (usize, usize), n: usize, elements: El
 
 /// The schedule, as the communicator's next collective.
 fn finish(builder: Builder<'_>, form: Form) -> Box<Schedule> {
-    let called = count(builder.core, builder.call, form, None, ANY_BYTES, Detail::NONE).expect("no dispute");
+    let called = count(None, builder.core, builder.call, form, None, ANY_BYTES, Detail::NONE).expect("no dispute");
     builder.finish(form, called)
 }
 

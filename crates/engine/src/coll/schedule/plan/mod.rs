@@ -118,7 +118,7 @@ impl Builder<'_> {
         let detail = if check::is_on() { Detail::of(self.e, op, block.as_ref()) } else { Detail::NONE };
         let bytes = size.unwrap_or(turn::ANY_BYTES);
         turn::take_place(self.e, self.core);
-        turn::count(self.core, self.call, form, self.common_root(what), bytes, detail)
+        turn::count(Some(self.e), self.core, self.call, form, self.common_root(what), bytes, detail)
     }
 
     /// The root, where all ranks say the same: on an intercommunicator the groups do not.
