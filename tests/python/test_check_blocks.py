@@ -3,12 +3,9 @@ compared; a difference is an error of both that names them, their numbers and th
 
 from __future__ import annotations
 
-import sys
-import tempfile
 import textwrap
-from pathlib import Path
 
-from support.alone import AloneCase, Ended, mpiexec, run
+from support.alone import AloneCase, Ended, run_lines
 
 ALONE = True
 
@@ -25,7 +22,6 @@ class BlocksCase(AloneCase):
         """Runs some lines as x.py, whose first line is line 1, in its folder. In it: `comm`, `rank`, `size`, an array of
         integers `a` and one with room for all blocks `whole`, and `text(function, *arguments)`, which gives an
         error's text, or nothing."""
-        prelude = "from x_support import *\n"
         helper = """
             import numpy as np
             from mpi4py import MPI
@@ -44,11 +40,7 @@ class BlocksCase(AloneCase):
                     return error.error_string
                 return ""
             """
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "x.py").write_text(prelude + textwrap.dedent(code).lstrip("\n"))
-            Path(folder, "x_support.py").write_text(textwrap.dedent(helper).lstrip())
-            command = [*mpiexec(), *(flags or ("--check",)), "-n", str(ranks), sys.executable, "x.py"]
-            return run(["sh", "-c", f'cd "{folder}"; exec "$@"', "sh", *command], limit=60)
+        return run_lines(code, ranks, *(flags or ("--check",)), first="from x_support import *", support=helper)
 
     def tells(self, code: str, ranks: int, *wanted: tuple[int, str]) -> None:
         """Each rank prints what it was told: these texts, whole, and nothing else."""

@@ -4,12 +4,9 @@ takes part, instead of a hang or wrong data."""
 from __future__ import annotations
 
 import re
-import sys
-import tempfile
 import textwrap
-from pathlib import Path
 
-from support.alone import AloneCase, Ended, mpiexec, run
+from support.alone import AloneCase, Ended, run_lines
 
 ALONE = True
 
@@ -26,7 +23,6 @@ class DisagreeCase(AloneCase):
     def job(self, code: str, ranks: int, *flags: str) -> Ended:
         """Runs some lines as x.py, whose first line is line 1, in its folder. In it: `comm`, `rank`, `size`, arrays `a`
         and `b`, and `error(function, *arguments)`, which gives an error's text."""
-        prelude = "from x_support import *\n"
         helper = """
             import numpy as np
             from mpi4py import MPI
@@ -45,11 +41,7 @@ class DisagreeCase(AloneCase):
             # All are there: one that begins late may be missing in a report.
             comm.Barrier()
             """
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "x.py").write_text(prelude + textwrap.dedent(code).lstrip("\n"))
-            Path(folder, "x_support.py").write_text(textwrap.dedent(helper).lstrip())
-            command = [*mpiexec(), *flags, "-n", str(ranks), sys.executable, "x.py"]
-            return run(["sh", "-c", f'cd "{folder}"; exec "$@"', "sh", *command], limit=60)
+        return run_lines(code, ranks, *flags, first="from x_support import *", support=helper)
 
     def says(self, code: str, text: str, ranks: int = 4, name: str = "MPI_ERR_OTHER") -> None:
         """The job ends with this error and no other: the other ranks wait to be ended."""

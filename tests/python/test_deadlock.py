@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
-import textwrap
-from pathlib import Path
-
-from support.alone import AloneCase, Ended, mpiexec, run
+from support.alone import AloneCase, Ended, run_lines
 
 ALONE = True
 
@@ -21,12 +16,8 @@ class Case(AloneCase):
 
     def job(self, code: str, ranks: int = 2, *flags: str, before: str = "", limit: float = 40) -> Ended:
         """Runs some lines as x.py, whose first line is line 1, in its folder."""
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "x.py").write_text(
-                "from mpi4py import MPI; comm = MPI.COMM_WORLD\n" + textwrap.dedent(code).lstrip("\n")
-            )
-            command = [*mpiexec(), *flags, "-n", str(ranks), sys.executable, "x.py"]
-            return run(["sh", "-c", f'cd "{folder}"; {before} "$@"', "sh", *command], limit=limit)
+        first = "from mpi4py import MPI; comm = MPI.COMM_WORLD"
+        return run_lines(code, ranks, *flags, first=first, before=before, limit=limit)
 
     def stands_still(self, ended: Ended, *lines: str) -> None:
         self.assertEqual((ended.status, ended.err), (1, "\n".join([HEAD, *lines, END, ""])), ended.text)

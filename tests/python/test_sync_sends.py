@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import textwrap
 import time
-from pathlib import Path
 
-from support.alone import EXAMPLES, AloneCase, Ended, mpiexec, run
+from support.alone import EXAMPLES, AloneCase, Ended, mpiexec, run, run_lines
 
 ALONE = True
 
@@ -23,11 +20,7 @@ class SyncCase(AloneCase):
 
     def sync(self, code: str, ranks: int = 2) -> Ended:
         """Runs some lines as x.py, whose first line is line 1, in its folder."""
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "x.py").write_text(textwrap.dedent(code).lstrip("\n"))
-            shell = f'cd "{folder}"; exec "$@"'
-            command = [*mpiexec(), "--sync-sends", "-n", str(ranks), sys.executable, "x.py"]
-            return run(["sh", "-c", shell, "sh", *command], limit=30)
+        return run_lines(code, ranks, "--sync-sends", limit=30)
 
     def stands_still(self, ended: Ended, *lines: str) -> None:
         self.assertEqual((ended.status, ended.err), (1, "\n".join([HEAD, *lines, ADVICE, END, ""])), ended.text)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import unittest
 from collections.abc import Callable
@@ -87,6 +88,18 @@ def python(code: str, *arguments: str, ranks: int = 0, limit: float = LIMIT, **e
 def library() -> str:
     """MPI.Get_library_version() of the ranks; empty if it cannot be had."""
     return python("from mpi4py import MPI; print(MPI.Get_library_version())", ranks=1).out
+
+
+def run_lines(
+    code: str, ranks: int, *flags: str, first: str = "", support: str = "", before: str = "exec", limit: float = 60
+) -> Ended:
+    """Runs some lines as x.py under mpiexec with these flags, in its folder. `first` is its line 1; `support` is
+    x_support.py beside it; `before` is put before mpiexec in a shell."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "x.py").write_text((first and first + "\n") + textwrap.dedent(code).lstrip("\n"))
+        Path(folder, "x_support.py").write_text(textwrap.dedent(support).lstrip())
+        command = [*mpiexec(), *flags, "-n", str(ranks), sys.executable, "x.py"]
+        return run(["sh", "-c", f'cd "{folder}"; {before} "$@"', "sh", *command], limit=limit)
 
 
 class AloneCase(unittest.TestCase):

@@ -16,7 +16,7 @@
 //! | `count` | Barrier, Allreduce up to a line, of many ranks on few cores | the last one to come combines for all |
 //! | `internal` | what the management of communicators needs | messages |
 //! | `turn`, `disagree` | what was called goes along with everything; the report when ranks do not agree | |
-//! | `board/` | short nonblocking and persistent Barrier, Bcast and reductions | line, chunk |
+//! | `board/` | nonblocking and persistent Barrier and reductions | line, chunk, shares |
 //! | `schedule/` | other nonblocking, persistent, of neighbours, on intercommunicators | messages, step by step |
 
 mod alltoall;
