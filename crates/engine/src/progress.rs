@@ -17,7 +17,7 @@ use shm::os::futex::Woke;
 use shm::sleep::{self, Nap, Sleepers};
 use shm::sync::{AtomicPtr, Ordering, spin_hint};
 use shm::tally::Tally;
-use shm::wait::{Backoff, Policy, Step};
+use shm::wait::{self, Backoff, Policy, Step};
 use std::ffi::c_int;
 use std::time::Duration;
 
@@ -252,13 +252,17 @@ fn wait_long<T>(
                 }
                 spin_hint();
             }
-            Step::Yield => {
+            Step::Yield | Step::Nap => {
                 guard.take_place();
                 drop(guard);
                 if backoff.yields() > BLOCK_AFTER_YIELDS {
                     blocked.enter();
                 }
-                std::thread::yield_now();
+                if step == Step::Nap {
+                    std::thread::sleep(wait::NAP);
+                } else {
+                    std::thread::yield_now();
+                }
                 guard = lock();
                 if let Some(value) = ready(&mut guard) {
                     guard.learn(false);

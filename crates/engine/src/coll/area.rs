@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! small piece:  Counts            users: how many ranks still use the area
-//!               Line  x LINES     of rank 0, then of rank 1, ...   (stamp and 56 bytes)
+//!               Line  x LINES     of rank 0, then of rank 1, ...   (stamp, what it is, and 40 bytes)
 //!               Done              of rank 0, rank 1, ...
 //! large piece:  chunk x CHUNKS    of rank 0, then of rank 1, ...   (made by whoever needs it first)
 //! ```
 //!
-//! A line is used again LINES steps later, a chunk CHUNKS steps: its writer first makes sure that every rank is done
-//! with the old step (`done`, or the knowledge that everybody has come to a later step).
+//! A line is used again LINES steps later, a chunk CHUNKS steps; of a chunk that short pieces take a part of (PARTS), the same part
+//! LINES steps later. Its writer first makes sure that every rank is done with the old step (`done`, or the knowledge that
+//! everybody has come to a later step).
 //! The small piece is made by rank 0 of the communicator, which tells the others with a message.
 
 use super::count;
@@ -29,6 +30,7 @@ use shm::{Segment, coll as layout};
 use std::cell::OnceCell;
 
 pub(super) use layout::LINE_BYTES;
+use layout::Use;
 
 /// Looks for a line before a wait for it begins, with a core for each rank: ranks that come at the same time see each
 /// other's lines about 100 ns later, and to begin a wait takes longer than this many looks. (Measured: Allreduce of 8 B
@@ -47,6 +49,7 @@ pub(super) struct Area {
     /// Number of the next step.
     next: u64,
     pace: layout::Pace,
+    wholes: layout::Wholes,
     /// How to write into chunks, with a core for each rank. Without, a chunk's next reader may well run on our own core, and the
     /// clock tells of others that ran meanwhile (4 and 8 ranks on 2 cores, Alltoall of 8 KiB: 1.3 and 1.4 times the time).
     writing: pace::Pace,
@@ -107,6 +110,7 @@ impl Area {
             counted,
             next: 0,
             pace: layout::Pace::default(),
+            wholes: layout::Wholes::default(),
             writing: pace::Pace::default(),
             chunks: OnceCell::new(),
         }))
@@ -160,15 +164,19 @@ impl Area {
         Waiting { call, peer: -2, tag: MPI_ANY_TAG, context: self.context, next, raw: 0 }
     }
 
-    /// Waits until my place for `step` is free: a line or, with its `depth`, a chunk.
+    /// Waits until what I use in `step` is free.
     #[inline]
-    fn acquire(&mut self, step: Step<'_>, depth: u64) -> Result<()> {
+    fn acquire(&mut self, step: Step<'_>, what: Use) -> Result<()> {
+        let steps = self.wholes.wanted(step.number(), what);
+        if self.pace.knows(steps) {
+            return Ok(());
+        }
         // The pace is taken out for the call: it is a word.
         let mut pace = std::mem::take(&mut self.pace);
         let wait = |rank: u32, look: &dyn Fn() -> Option<u64>| {
             wait_for(step.turn, self.waiting(step.called().call, rank), |_| look())
         };
-        let outcome = pace.acquire(&self.places, self.me, step.number(), depth, wait);
+        let outcome = pace.acquire(&self.places, self.me, step.number(), steps, wait);
         self.pace = pace;
         outcome
     }
@@ -234,15 +242,34 @@ impl Area {
     /// Waits until my line for `step` is free; the address of its [`LINE_BYTES`] bytes.
     #[inline]
     pub(super) fn line(&mut self, step: Step<'_>) -> Result<*mut u8> {
-        self.acquire(step, layout::LINES)?;
+        self.acquire(step, Use::Line)?;
         Ok(self.places.line(self.me, step.number()).payload())
     }
 
     /// Waits until my chunk for `step` is free; its address.
     #[inline]
     pub(super) fn chunk(&mut self, step: Step<'_>) -> Result<*mut u8> {
-        self.acquire(step, layout::CHUNKS)?;
+        self.wholes.note(step.number());
+        self.acquire(step, Use::Chunk)?;
         self.chunk_of(step, self.me)
+    }
+
+    /// Waits until there is room for `len` bytes in `step`: a part of my chunk will do for a few. Who publishes there says just
+    /// this length, and readers take it from [`Self::piece_of`].
+    #[inline]
+    pub(super) fn piece(&mut self, step: Step<'_>, len: usize) -> Result<*mut u8> {
+        if Self::use_of(self.made_chunks()?, step, len) != Use::Part {
+            return self.chunk(step);
+        }
+        self.acquire(step, Use::Part)?;
+        self.piece_of(step, self.me, len)
+    }
+
+    /// Where all publish nobody can be ahead, and chunks are used again sooner, while they are in the caches. (Measured: parts
+    /// make Alltoall of 64 B to 8 KiB take 1.05 to 1.13 times as long, with 2, 4 and 8 ranks.)
+    #[inline]
+    fn use_of(chunks: &layout::Chunks, step: Step<'_>, len: usize) -> Use {
+        if step.is_of_all() { Use::Chunk } else { chunks.use_of(len) }
     }
 
     /// Copies `len` bytes from `from` into my chunk, at `to`.
@@ -288,9 +315,22 @@ impl Area {
     /// The address of `rank`'s chunk in `step`.
     #[inline]
     pub(super) fn chunk_of(&self, step: Step<'_>, rank: u32) -> Result<*mut u8> {
-        self.chunks()
-            .map(|c| c.address(rank, step.number()))
-            .ok_or_else(|| Error::new(MPI_ERR_OTHER, "a collective uses chunks that were not made"))
+        Ok(self.made_chunks()?.address(rank, step.number()))
+    }
+
+    /// The address of the piece of `len` bytes that `rank` has published in `step`, who asked [`Self::piece`] for it.
+    #[inline]
+    pub(super) fn piece_of(&self, step: Step<'_>, rank: u32, len: usize) -> Result<*mut u8> {
+        let chunks = self.made_chunks()?;
+        Ok(match Self::use_of(chunks, step, len) {
+            Use::Part => chunks.part(rank, step.number()),
+            _ => chunks.address(rank, step.number()),
+        })
+    }
+
+    #[inline]
+    fn made_chunks(&self) -> Result<&layout::Chunks> {
+        self.chunks().ok_or_else(|| Error::new(MPI_ERR_OTHER, "a collective uses chunks that were not made"))
     }
 
     /// Waits until `rank` has published in `step`: how many bytes, and the note or payload's place.

@@ -120,7 +120,7 @@ pub(super) unsafe fn bcast_bytes(
     while at < len {
         let part = chunk.min(len - at);
         let step = area.step(turn);
-        let place = area.chunk(step)?;
+        let place = area.piece(step, part)?;
         // SAFETY: a chunk has room for `part` bytes, and the caller vouches for the source.
         unsafe { area.fill(place, bytes.add(at), part) };
         area.publish_place(step, part, len as u64);
@@ -140,7 +140,7 @@ unsafe fn bcast_receive(area: &mut Area, turn: &Turn<'_>, bytes: *mut u8, len: u
         let in_line = line.note == 0;
         let total = if in_line { line.len } else { line.note as usize };
         let room = len.saturating_sub(at).min(line.len);
-        let from = if in_line { line.payload } else { area.chunk_of(step, root)?.cast_const() };
+        let from = if in_line { line.payload } else { area.piece_of(step, root, line.len)?.cast_const() };
         if room > 0 {
             // SAFETY: line or chunk hold `line.len` bytes, the result has room for `room` more.
             unsafe { copy_out_part(bytes.add(at), from, room, total) };

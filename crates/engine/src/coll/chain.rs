@@ -28,7 +28,7 @@ pub(super) unsafe fn chain_upward(
         let part = piece.min(job.len - at);
         let (own, out) = (job.from.wrapping_add(at), to.wrapping_add(at));
         let step = area.step(turn);
-        let mine = area.chunk(step)?;
+        let mine = area.piece(step, part)?;
         // SAFETY: chunks have room for a piece; the caller vouches for contribution and result, which are the same or
         // apart.
         unsafe {
@@ -39,7 +39,7 @@ pub(super) unsafe fn chain_upward(
                 }
             } else {
                 area.await_len(step, me - 1, part)?;
-                let before = area.chunk_of(step, me - 1)?.cast_const();
+                let before = area.piece_of(step, me - 1, part)?.cast_const();
                 if includes_me {
                     job.reducer.apply3(out, before, own, part / job.element);
                     if me < last {

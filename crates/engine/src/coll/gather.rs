@@ -190,7 +190,8 @@ unsafe fn gather_any(
                 outcome = outcome.and(fits);
                 continue;
             }
-            let from = if line.note == IN_CHUNK { area.chunk_of(step, rank)?.cast_const() } else { line.payload };
+            let from =
+                if line.note == IN_CHUNK { area.piece_of(step, rank, line.len)?.cast_const() } else { line.payload };
             // SAFETY: line or chunk hold `len` bytes; the caller vouches for the buffer.
             outcome = outcome.and(unsafe { put(&layout, rank, from, line.len, call) });
         }
@@ -228,11 +229,12 @@ unsafe fn offer(area: &mut Area, step: Step<'_>, source: &Source, chunk: usize) 
         // SAFETY: the caller vouches for the source.
         return unsafe { area.publish_line(step, source.ptr, source.len) };
     }
-    let place = area.chunk(step)?;
     if source.len > chunk {
+        area.line(step)?;
         area.publish_place(step, 0, BY_MESSAGE);
         return Ok(());
     }
+    let place = area.piece(step, source.len)?;
     // SAFETY: the chunk has room; the caller vouches for the source.
     unsafe { area.fill(place, source.ptr, source.len) };
     area.publish_place(step, source.len, IN_CHUNK);

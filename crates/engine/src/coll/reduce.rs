@@ -228,7 +228,7 @@ unsafe fn prefix(
     while at < job.len {
         let part = piece.min(job.len - at);
         let step = if all { area.step_of_all(turn) } else { area.step(turn) };
-        let mine = area.chunk(step)?;
+        let mine = area.piece(step, part)?;
         // The root of Reduce reads its own contribution where it is, unless it lies where the result goes.
         let in_place = root == Some(core.rank) && !std::ptr::eq(job.from, to.cast_const());
         let own = if in_place {
@@ -245,7 +245,7 @@ unsafe fn prefix(
                     return Ok(own);
                 }
                 area.await_len(step, rank, part)?;
-                Ok(area.chunk_of(step, rank)?.cast_const())
+                Ok(area.piece_of(step, rank, part)?.cast_const())
             };
             let out = to.wrapping_add(at);
             let first = place(area, 0)?;

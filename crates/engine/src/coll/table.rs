@@ -59,7 +59,8 @@ pub(super) fn publish(
         area.publish_place(step, 0, BY_MESSAGE);
         return Ok(way);
     }
-    let place = if in_line { area.line(step)? } else { area.chunk(step)? };
+    let bytes = if way == Way::Here { table + total } else { table };
+    let place = if in_line { area.line(step)? } else { area.piece(step, bytes)? };
     let mut at = if in_line { 0 } else { table };
     let mut note = if in_line {
         IN_LINE
@@ -95,7 +96,7 @@ pub(super) fn find(area: &Area, step: Step<'_>, from: u32, line: &Published, ran
     if line.note == BY_MESSAGE {
         return Ok(Found::Message);
     }
-    let chunk = area.chunk_of(step, from)?.cast_const();
+    let chunk = area.piece_of(step, from, line.len)?.cast_const();
     // SAFETY: the rank wrote a table of `ranks` lengths at the beginning of the aligned chunk.
     let len = |rank: usize| unsafe { chunk.cast::<u64>().add(rank).read() } as usize;
     if line.note == IN_PIECES {

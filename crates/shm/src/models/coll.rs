@@ -1,7 +1,8 @@
 //! Lines, chunks and counters of a communicator. The models fail when
 //! - `publish` or `published` use the stamp with `Relaxed`,
-//! - `set_done` or `done` use the counter with `Relaxed`, `Pace::acquire` asks for one step less, or
+//! - `set_done` or `done` use the counter with `Relaxed`, `Wholes::wanted` says one step less of any kind, or
 //!   `all_came_to` claims the step itself,
+//! - the whole use of a chunk is not noted, or for a part `wanted` does not heed it,
 //! - a note says one operation more than the rank is done with, `all_said` believes one more, or nobody is woken when a
 //!   place becomes free,
 //! - the loser of `Chunks::of` keeps its own piece, or its failed compare-and-swap reads with `Relaxed`,
@@ -9,7 +10,7 @@
 
 use super::{Bytes, Shared, check, until};
 use crate::Segment;
-use crate::coll::{CHUNKS, Chunks, Pace, Places, Shape};
+use crate::coll::{CHUNKS, Chunks, LINES, PARTS, Pace, Places, Shape, Use, Wholes};
 use crate::sync::{Ordering, fence};
 use loom::thread;
 
@@ -19,23 +20,37 @@ struct Rank {
     segment: &'static Segment,
     places: Places,
     pace: Pace,
+    wholes: Wholes,
     bytes: Bytes,
 }
 
 impl Rank {
     fn of(segment: &'static Segment, offset: usize, ranks: u32, me: u32, bytes: &Bytes) -> Self {
         let places = Places::attach(segment, offset, Shape::of_many(ranks)).expect("places");
-        Self { me, segment, places, pace: Pace::default(), bytes: bytes.clone() }
+        Self { me, segment, places, pace: Pace::default(), wholes: Wholes::default(), bytes: bytes.clone() }
     }
 
     fn place(rank: u32, step: u64) -> usize {
         (u64::from(rank) * CHUNKS + step % CHUNKS) as usize
     }
 
-    fn publish(&mut self, step: u64, value: u64) {
+    /// The cell of the part that is used in `step`; there are so many for each chunk.
+    fn part(rank: u32, step: u64) -> usize {
+        Self::place(rank, step) * PARTS as usize + (step / CHUNKS % PARTS) as usize
+    }
+
+    fn acquire(&mut self, step: u64, what: Use) {
         let (segment, me) = (self.segment, self.me);
         let wait = |_: u32, look: &dyn Fn() -> Option<u64>| -> Result<u64, ()> { Ok(until(segment, me, look)) };
-        self.pace.acquire(&self.places, self.me, step, CHUNKS, wait).expect("no failure");
+        let steps = self.wholes.wanted(step, what);
+        if what == Use::Chunk {
+            self.wholes.note(step);
+        }
+        self.pace.acquire(&self.places, me, step, steps, wait).expect("no failure");
+    }
+
+    fn publish(&mut self, step: u64, value: u64) {
+        self.acquire(step, Use::Chunk);
         self.bytes.write(Self::place(self.me, step), value);
         let line = self.places.line(self.me, step);
         line.set_note(value);
@@ -68,7 +83,7 @@ impl Rank {
 fn run(ranks: u32, preemptions: usize, body: impl Fn(Rank) + Copy + Send + Sync + 'static) {
     check(preemptions, move || {
         let shared = Shared::new(ranks);
-        let bytes = Bytes::new((u64::from(ranks) * CHUNKS) as usize);
+        let bytes = Bytes::new((u64::from(ranks) * CHUNKS * PARTS) as usize);
         let offset = Places::create(shared.segment(), Shape::of_many(ranks)).expect("lines");
         let rank = |me| Rank::of(shared.segment(), offset, ranks, me, &bytes);
         let others: Vec<_> = (1..ranks)
@@ -94,6 +109,39 @@ fn broadcast(mut rank: Rank, steps: u64) {
         }
         rank.finish(step);
     }
+}
+
+/// One writes parts of its chunks, and in the steps of `whole` all of one; the others read.
+fn pieces(mut rank: Rank, steps: u64, whole: &[u64]) {
+    for step in 0..steps {
+        let cells = |rank: u32| {
+            let all = Rank::place(rank, step) * PARTS as usize;
+            let part = Rank::part(rank, step);
+            if whole.contains(&step) { all..all + PARTS as usize } else { part..part + 1 }
+        };
+        if rank.me == 0 {
+            rank.acquire(step, if whole.contains(&step) { Use::Chunk } else { Use::Part });
+            cells(0).for_each(|cell| rank.bytes.write(cell, step + 10));
+            rank.places.line(0, step).publish(step, 1, 1);
+            rank.wake_others();
+        } else {
+            let line = rank.places.line(0, step);
+            until(rank.segment, rank.me, || line.published(step));
+            cells(0).for_each(|cell| assert_eq!(rank.bytes.read(cell), step + 10));
+        }
+        rank.finish(step);
+    }
+}
+
+#[test]
+fn parts_are_used_again_when_all_of_them_were() {
+    run(2, 2, |rank| pieces(rank, LINES + 2, &[]));
+}
+
+#[test]
+fn a_whole_chunk_waits_for_its_parts_and_they_for_it() {
+    run(2, 2, |rank| pieces(rank, 5, &[2]));
+    run(2, 2, |rank| pieces(rank, 4, &[0]));
 }
 
 /// All write, all read.
@@ -153,14 +201,16 @@ fn a_broadcast_may_follow_an_exchange() {
 fn overlap(mut rank: Rank, operations: u64, wants: fn(u32) -> bool) {
     let (mut published, mut done) = (0, 0);
     let value = |rank: u32, number: u64| u64::from(rank) + number * 10;
+    let free = |pace: &mut Pace, places: &Places, me: u32, number: u64| {
+        pace.acquire(places, me, number, number + 1 - CHUNKS, |_, _| Err(())).is_ok()
+    };
     until(rank.segment, rank.me, || {
         let others = (0..rank.places.ranks()).filter(|other| *other != rank.me && wants(rank.me));
         loop {
             let before = (published, done);
             while published < operations
                 && (published < CHUNKS
-                    || (done > published - CHUNKS
-                        && rank.pace.acquire(&rank.places, rank.me, published, CHUNKS, |_, _| Err(())).is_ok()))
+                    || (done > published - CHUNKS && free(&mut rank.pace, &rank.places, rank.me, published)))
             {
                 rank.bytes.write(Rank::place(rank.me, published), value(rank.me, published));
                 let line = rank.places.line(rank.me, published);

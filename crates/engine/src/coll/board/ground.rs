@@ -134,7 +134,7 @@ impl Place {
     /// Whether all others are done with the operation `depth` before `number`.
     #[inline]
     pub(super) fn all_are_done(&mut self, me: u32, number: u64, depth: u64) -> bool {
-        self.pace.acquire(&self.places, me, number, depth, |_, _| Err(())).is_ok()
+        self.pace.acquire(&self.places, me, number, (number + 1).saturating_sub(depth), |_, _| Err(())).is_ok()
     }
 
     /// All have come to an operation, and said with that that they are done with those below `done`.
