@@ -208,7 +208,40 @@ class Requests(Case):
         result = np.zeros(1)
         comm.Iallreduce(np.ones(1), result).Wait()
         self.assertEqual(result[0], self.size)
+        # The same for those that are over at once.
+        for _ in range(5):
+            with self.mpi_error(MPI.ERR_TRUNCATE):
+                comm.Iallreduce(short, np.zeros_like(short)).Wait()
+        comm.Iallreduce(np.ones(1), result).Wait()
+        self.assertEqual(result[0], self.size)
         comm.Free()
+
+    def test_who_comes_last_has_the_results_at_once(self) -> None:
+        apart = self.comm.Dup()
+        self.comm.Iallreduce(np.ones(1), np.zeros(1)).Wait()
+        last = self.rank == self.size - 1
+        waits: list[Callable[[list[MPI.Request]], Any]] = [
+            lambda requests: [request.Wait() for request in requests],
+            lambda requests: MPI.Request.Waitall(requests),
+            lambda requests: [MPI.Request.Waitany(requests) for _ in requests],
+            lambda requests: [request.Test() or request.Wait() for request in reversed(requests)],
+            lambda requests: MPI.Request.Testall(requests) or MPI.Request.Waitall(requests),
+        ]
+        for wait in waits:
+            results = [np.zeros(n) for n in (1, 5, 1000)]
+            if last:
+                apart.Barrier()
+            requests = [self.comm.Iallreduce(np.ones(result.size), result) for result in results]
+            if last and OURS:
+                self.assertEqual([result[-1] for result in results], [self.size] * 3)
+                self.assertTrue(all(request.Get_status() for request in requests))
+            if not last:
+                apart.Barrier()
+            wait(requests)
+            self.assertEqual(requests, [MPI.REQUEST_NULL] * 3)
+            for result in results:
+                np.testing.assert_array_equal(result, self.size)
+        apart.Free()
 
     def test_a_barrier_is_tested_until_all_have_come(self) -> None:
         request = self.comm.Ibarrier()
@@ -220,11 +253,13 @@ class Requests(Case):
 
     @unittest.skipUnless(OURS, "others do not look")
     def test_a_request_can_be_neither_cancelled_nor_freed(self) -> None:
-        request = self.comm.Ibarrier()
-        if self.size > 1 and self.rank == 0:
+        # Also if it is over, as that of the last rank to come.
+        for _ in range(5):
+            request = self.comm.Ibarrier()
             with self.mpi_error(MPI.ERR_REQUEST):
                 request.Cancel()
-        request.Wait()
+            request.Wait()
+            self.assertEqual(request, MPI.REQUEST_NULL)
 
 
 class Persistent(Case):

@@ -74,6 +74,8 @@ pub struct Engine {
     /// The request of every nonblocking send that was over before its call returned, made at first use:
     /// nothing distinguishes them, and it never leaves the table. `usize::MAX` = not made yet.
     pub(crate) sent: usize,
+    /// The same for nonblocking collectives.
+    pub(crate) collected: usize,
     /// Messages that a matched probe took out.
     pub messages: HandleTable<Matched>,
     /// Datatypes.
@@ -124,6 +126,7 @@ impl Engine {
             freed: HashMap::new(),
             requests: HandleTable::new(Kind::Request),
             sent: usize::MAX,
+            collected: usize::MAX,
             messages: HandleTable::new(Kind::Message),
             types: datatype::TypeTable::default(),
             ops: op::OpTable::default(),

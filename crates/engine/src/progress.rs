@@ -482,6 +482,12 @@ impl Engine {
         Backoff::new(world.policy, near)
     }
 
+    /// Whether there are more ranks than processors, so that it matters where the rank runs that we wait for.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.policy().crowded()
+    }
+
     /// Whether world rank `other` runs on our core, or may.
     #[inline]
     pub(crate) fn near(&self, other: u32) -> bool {

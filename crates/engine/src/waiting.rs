@@ -153,6 +153,7 @@ impl Engine {
         let raw = self.request_of(waiting);
         let turn = match self.requests.get(raw).map(|request| &request.role) {
             Some(Role::Collective(Some(schedule))) => Some(schedule.turn(raw)),
+            Some(Role::OnBoard(collective)) => Some(collective.turn(raw)),
             _ => None,
         };
         Told { what, story: self.story(what, place), members, near, turn }
@@ -226,6 +227,9 @@ impl Engine {
             },
             Role::Collective(Some(schedule)) => {
                 What { peer: -2, context: schedule.context(), operation: schedule.operation(), ..plain }
+            }
+            Role::OnBoard(collective) => {
+                What { peer: -2, context: collective.context(), operation: collective.operation(), ..plain }
             }
             _ => plain,
         }

@@ -65,8 +65,8 @@ impl Engine {
         });
         let halves: HashSet<usize> = halves.flatten().collect();
         for (raw, site, request) in self.requests.made() {
-            // What stands for all sends that were over at once, what the user gave up, the halves of one request.
-            let ours = raw == self.sent || request.detached || halves.contains(&raw);
+            // What stands for all operations that were over at once, what the user gave up, the halves of one request.
+            let ours = self.is_common(raw) || request.detached || halves.contains(&raw);
             match (request.recipe.is_some(), request.state) {
                 _ if ours => {}
                 (true, State::Inactive) => made(&mut lines, "persistent request", site, ""),

@@ -22,8 +22,8 @@ pub(crate) fn abandon(raw: usize) {
 impl Engine {
     /// The same, where nobody else writes into the buffer.
     pub(crate) fn abandon_request(&mut self, raw: usize) {
-        // The one for all sends that are over belongs to everybody.
-        if raw == self.sent {
+        // The ones for all operations that were over at once belong to everybody.
+        if self.is_common(raw) {
             return;
         }
         let Some(request) = self.requests.get_mut(raw) else { return };
@@ -57,7 +57,7 @@ impl Engine {
                 request.payload = Payload::Owned(bytes);
                 self.say_moved(raw, peer, address);
             }
-            Role::Collective(_) => self.abandon_schedule(raw),
+            Role::Collective(_) | Role::OnBoard(_) => self.abandon_schedule(raw),
             Role::Nothing | Role::Partitioned(_) | Role::General(_) => {}
         }
     }

@@ -18,7 +18,7 @@ pub mod wait;
 
 pub(crate) use abandon::abandon;
 
-use crate::coll::schedule::Schedule;
+use crate::coll::schedule::{OnBoard, Schedule};
 use crate::handle::Kind;
 use crate::p2p::partitioned::Partitioned;
 use crate::payload::Payload;
@@ -118,6 +118,8 @@ pub enum Role {
     General(grequest::Functions),
     /// A collective (nothing while its steps are carried out); stays while the request is inactive.
     Collective(Option<Box<Schedule>>),
+    /// A nonblocking collective on a board, without steps.
+    OnBoard(OnBoard),
 }
 
 /// One operation.
@@ -209,6 +211,22 @@ impl Engine {
             self.sent = self.requests.insert(Request::complete(Status::EMPTY, self.world_comm));
         }
         self.sent
+    }
+
+    /// The request of a nonblocking collective that is over already.
+    #[inline]
+    pub(crate) fn collected_request(&mut self) -> usize {
+        if self.collected == usize::MAX {
+            let done = Request { role: Role::Collective(None), ..Request::complete(Status::EMPTY, self.world_comm) };
+            self.collected = self.requests.insert(done);
+        }
+        self.collected
+    }
+
+    /// Whether `raw` stands for all operations of a kind that were over at once: it never leaves the table.
+    #[inline]
+    pub(crate) fn is_common(&self, raw: usize) -> bool {
+        raw == self.sent || raw == self.collected
     }
 
     /// Ends `raw` with an error.

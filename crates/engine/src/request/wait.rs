@@ -45,7 +45,7 @@ impl Engine {
     /// persistent.
     #[inline]
     pub(crate) fn take_outcome(&mut self, raw: usize) -> Result<Option<Outcome>> {
-        if raw == self.sent {
+        if self.is_common(raw) {
             return Ok(Some(Outcome { freed: true, ..Outcome::NOTHING }));
         }
         let Some(request) = self.requests.get_mut(raw) else { return Err(self.bad_request(raw)) };
@@ -78,13 +78,22 @@ impl Engine {
         }
     }
 
+    /// The same for a wait: an operation on a board may be complete by now.
+    #[inline]
+    fn take_outcome_now(&mut self, raw: usize) -> Result<Option<Outcome>> {
+        match self.take_outcome(raw) {
+            Ok(None) if self.look_at_boards() => self.take_outcome(raw),
+            outcome => outcome,
+        }
+    }
+
     /// The status of `raw` to `give` if it has succeeded; its handle is used up. False: it is for [`take_outcome`],
     /// whatever it is.
     ///
     /// [`take_outcome`]: Self::take_outcome
     #[inline]
     fn take_plain(&mut self, raw: usize, give: impl FnOnce(&Status)) -> bool {
-        if raw == self.sent {
+        if self.is_common(raw) {
             give(&Status::EMPTY);
             return true;
         }
@@ -103,7 +112,7 @@ impl Engine {
     /// Whether `raw` is active still.
     #[inline]
     fn is_pending(&mut self, raw: usize) -> Result<bool> {
-        if raw == self.sent || self.requests.get(raw).is_some_and(|request| request.state == State::Complete) {
+        if self.is_common(raw) || self.requests.get(raw).is_some_and(|request| request.state == State::Complete) {
             return Ok(false);
         }
         Ok(self.readiness(raw)? == Readiness::Pending)
@@ -148,6 +157,10 @@ impl Engine {
                 let (context, next) = (s.context(), s.awaited(self, raw));
                 Waiting { call, peer: -2, tag: MPI_ANY_TAG, context, next, raw }
             }
+            Some(Role::OnBoard(collective)) => {
+                let (context, next) = (collective.context(), collective.awaited(self, raw));
+                Waiting { call, peer: -2, tag: MPI_ANY_TAG, context, next, raw }
+            }
             _ => Waiting::anybody(call),
         }
         .on(raw)
@@ -171,7 +184,7 @@ pub fn wait_in(call: Call, raw: usize) -> Result<Outcome> {
     if is_null(raw) {
         return Ok(Outcome::NOTHING);
     }
-    wait_until(|e| e.waiting_for(raw, call), |e| e.take_outcome(raw).transpose())?
+    wait_until(|e| e.waiting_for(raw, call), |e| e.take_outcome_now(raw).transpose())?
 }
 
 /// The same where the user does not have the request: when this returns, the buffer is no longer used.
@@ -204,6 +217,7 @@ pub fn wait_all(
         while let Some(&raw) = raws.get(done) {
             match e.is_pending(raw) {
                 Ok(false) => done += 1,
+                Ok(true) if e.look_at_boards() => {}
                 Ok(true) => {
                     e.pending = raw;
                     return None;
@@ -390,7 +404,7 @@ pub fn get_status_some(raws: &[usize]) -> Result<Option<Vec<(usize, Seen)>>> {
 /// is complete, its functions: the one that frees is to be called now.
 pub fn free(raw: usize) -> Result<Option<Functions>> {
     with(|e| {
-        if raw == e.sent {
+        if e.is_common(raw) {
             return Ok(None);
         }
         e.settle_pair(raw);
@@ -400,7 +414,7 @@ pub fn free(raw: usize) -> Result<Option<Functions>> {
             e.detach_pair(send, recv);
             return Ok(None);
         }
-        if matches!(request.role, Role::Collective(_)) {
+        if matches!(request.role, Role::Collective(_) | Role::OnBoard(_)) {
             if request.state == State::Active {
                 return Err(forbidden("MPI_Request_free of the active request"));
             }
@@ -433,7 +447,7 @@ pub fn cancel(raw: usize) -> Result<Option<(Functions, bool)>> {
                 }
             }
             (State::Active, Role::Send(_)) => e.cancel_send(raw),
-            (_, Role::Collective(_)) => return Err(forbidden("MPI_Cancel of the request")),
+            (_, Role::Collective(_) | Role::OnBoard(_)) => return Err(forbidden("MPI_Cancel of the request")),
             (state, Role::General(functions)) => return Ok(Some((*functions, *state == State::Complete))),
             _ => {}
         }

@@ -25,7 +25,7 @@ use crate::comm::CommCore;
 use crate::group::Group;
 use ground::{Ground, Place};
 use shm::coll::Shape;
-use shm::lock::Lock;
+use shm::lock::{Guard, Lock};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) struct Board {
 
 /// Where its operations stand.
 #[derive(Default)]
-struct Order {
+pub(super) struct Order {
     ground: Ground,
     /// Started and not over, in order.
     started: VecDeque<Started>,
@@ -63,6 +63,16 @@ struct Started {
     last: bool,
 }
 
+/// How far an operation came as it was started.
+pub(in crate::coll) enum Begun {
+    /// It is over; what was wrong.
+    Over(Option<Wrong>),
+    /// My part is given, others are awaited.
+    Given,
+    /// Nothing was done: it has to be put into the queue.
+    Nothing,
+}
+
 /// So many bytes are taken at most before others have a look at the engine (about 50 us).
 const TURN: usize = 4 * (64 << 10);
 
@@ -75,6 +85,20 @@ impl Boards {
     #[inline]
     pub(crate) fn any(&self) -> bool {
         !self.0.is_empty()
+    }
+
+    /// Puts an operation that has begun ([`Begun::Given`]) into its board's queue, where it is the only one.
+    #[inline]
+    pub(super) fn put(&mut self, order: &mut Order, board: &Arc<Board>, raw: usize, part: Part) {
+        order.started.push_back(Started { raw, part, last: true });
+        self.list(order, board);
+    }
+
+    #[inline]
+    fn list(&mut self, order: &mut Order, board: &Arc<Board>) {
+        if !order.started.is_empty() && !std::mem::replace(&mut order.listed, true) {
+            self.0.push(Arc::clone(board));
+        }
     }
 }
 
@@ -91,6 +115,26 @@ impl Board {
 
     fn new(core: &CommCore, shape: Shape) -> Self {
         Self { group: Arc::clone(&core.group), me: core.rank, shape, order: Lock::new(Order::default()) }
+    }
+
+    /// Its operations. Under the engine's lock only.
+    #[inline]
+    pub(super) fn operations(&self) -> Guard<'_, Order> {
+        self.order.lock()
+    }
+
+    /// A rank of the job that an operation waits for, where that matters: first one that needs our own core, as in an area.
+    pub(super) fn next(&self, e: &Engine, raw: usize) -> Option<u32> {
+        if !e.is_crowded() {
+            return None;
+        }
+        let mut first = None;
+        self.awaited(raw, |world| {
+            let near = e.near(world);
+            first = first.filter(|_| !near).or(Some(world));
+            near
+        });
+        first
     }
 
     /// Ranks disagree about an operation: those on the board do not go on.
@@ -120,6 +164,45 @@ impl Board {
 }
 
 impl Order {
+    /// Whether the memory is there, with chunks if they are needed.
+    #[inline]
+    pub(super) fn is_there(&mut self, chunk: bool) -> bool {
+        match &mut self.ground {
+            Ground::There(place) => !chunk || place.has_chunks(),
+            _ => false,
+        }
+    }
+
+    /// Gives my part of an operation that is started now and is the only one, and takes the others' if they have come: the
+    /// last one to come needs no request.
+    ///
+    /// # Safety
+    /// The operation is active.
+    #[inline]
+    pub(super) unsafe fn begin(&mut self, board: &Board, part: &Part) -> Begun {
+        let Ground::There(place) = &mut self.ground else { return Begun::Nothing };
+        let (number, depth) = (self.published, part.depth(&board.shape));
+        if !self.started.is_empty()
+            || self.broken
+            || !part.is_one()
+            || !place.is_free(board.me, number, depth, self.first)
+        {
+            return Begun::Nothing;
+        }
+        // SAFETY: the caller's word; the place is free.
+        unsafe { part.publish(place, board.me, number, self.first) };
+        self.published += 1;
+        if let Some(late) = part.late(place, board.me, number, 0) {
+            self.seen = late - part.wants().start;
+            return Begun::Given;
+        }
+        // SAFETY: the caller's word; all that it wants has come.
+        let wrong = unsafe { part.take(place, board.me, number) };
+        self.first += 1;
+        place.finish(board.me, self.first);
+        Begun::Over(wrong)
+    }
+
     /// Publishes and takes what can be; whether anything moved.
     fn go_on(&mut self, board: &Board, e: &mut Engine) -> bool {
         let before = (self.published, self.first);
@@ -143,9 +226,7 @@ impl Order {
             while self.first < self.published
                 && let Some(Started { part, .. }) = self.started.front()
             {
-                let mut wanted = part.wants().skip(self.seen as usize);
-                let Some(late) = wanted.find(|rank| *rank != board.me && !part.has_come(place, *rank, self.first))
-                else {
+                let Some(late) = part.late(place, board.me, self.first, self.seen) else {
                     // SAFETY: as above; all that it wants has come.
                     let wrong = unsafe { part.take(place, board.me, self.first) };
                     self.seen = 0;
@@ -195,15 +276,8 @@ impl Engine {
         if order.go_on(board, self) && self.sleepers.any() {
             self.wake_own_threads();
         }
-        self.list(&mut order, board);
+        self.boards.list(&mut order, board);
         true
-    }
-
-    #[inline]
-    fn list(&mut self, order: &mut Order, board: &Arc<Board>) {
-        if !order.started.is_empty() && !std::mem::replace(&mut order.listed, true) {
-            self.boards.0.push(Arc::clone(board));
-        }
     }
 
     /// Goes on with the operations of a board; whether anything moved.
@@ -211,7 +285,18 @@ impl Engine {
     pub(super) fn move_board(&mut self, board: &Arc<Board>) -> bool {
         let mut order = board.order.lock();
         let moved = order.go_on(board, self);
-        self.list(&mut order, board);
+        self.boards.list(&mut order, board);
+        moved
+    }
+
+    /// The same for a wait, which looks here first: what it waits for is there, as a rule, while rings would have to be
+    /// fetched into the caches.
+    #[inline]
+    pub(crate) fn look_at_boards(&mut self) -> bool {
+        let moved = self.boards.any() && self.move_boards();
+        if moved && self.sleepers.any() {
+            self.wake_own_threads();
+        }
         moved
     }
 

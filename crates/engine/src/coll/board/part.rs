@@ -71,25 +71,30 @@ impl Part {
         }
     }
 
-    /// `elements` elements of `element` bytes at `mine`, without gaps, to be combined with those of others.
+    /// `elements` elements of `element` bytes at `mine`, without gaps, to be combined with those of others at `out`. `shared`: in
+    /// pieces, of which each rank combines a share; all want the parts of all then.
+    #[inline]
     pub(in crate::coll) fn combined(
-        self,
+        wants: Range<u32>,
         reduction: Reduction,
         (elements, element): (usize, usize),
-        mine: *const u8,
-        out: *mut u8,
+        (mine, out): (*const u8, *mut u8),
+        shared: bool,
     ) -> Self {
-        Self { elements, element, mine, out, reduction: Some(reduction), ..self }
+        let way = if shared { Way::Share } else { Way::Whole };
+        Self { way, elements, element, mine, out, reduction: Some(reduction), ..Self::empty(wants) }
     }
 
-    /// The same in pieces, of which each rank combines a share. All want the parts of all.
-    pub(in crate::coll) fn shared(self) -> Self {
-        Self { way: Way::Share, ..self }
+    /// It is a part of this collective.
+    #[inline]
+    pub(in crate::coll) fn is_of(&mut self, called: &Called) {
+        self.what = called.what;
     }
 
-    /// The same, as a part of this collective.
-    pub(in crate::coll) fn of(self, called: &Called) -> Self {
-        Self { what: called.what, ..self }
+    /// Bytes that each rank contributes; none: it has none to contribute.
+    #[inline]
+    pub(in crate::coll) fn contribution(&self) -> Option<usize> {
+        self.reduction.is_some().then_some(self.elements * self.element)
     }
 
     /// Whether it takes one operation.
@@ -175,6 +180,25 @@ impl Part {
         place.line(rank, number).published(number).is_some_and(|(what, sent)| {
             what == self.what && (self.way == Way::Whole || sent as usize == self.due(rank, place.ranks()))
         })
+    }
+
+    /// The first rank whose part is wanted and has not come, after so many that have.
+    #[inline]
+    pub(super) fn late(&self, place: &Place, me: u32, number: u64, seen: u32) -> Option<u32> {
+        let mut wanted = self.first + seen..self.end;
+        wanted.find(|rank| *rank != me && !self.has_come(place, *rank, number))
+    }
+
+    /// With one rank there is nothing to wait for: what I contribute is the result.
+    ///
+    /// # Safety
+    /// The memory is valid.
+    pub(in crate::coll) unsafe fn keep_own(&self) {
+        let len = self.elements * self.element;
+        if len > 0 && !self.wants().is_empty() && !self.in_place() {
+            // SAFETY: the caller's word; contribution and result are apart (`combined`).
+            unsafe { copy(self.out, self.mine, len) };
+        }
     }
 
     /// The address of the bytes of `rank`'s part.

@@ -1,7 +1,7 @@
 //! Ranks in one process, each with its engine and board, whose operations are started and moved on as chance says.
 
 use super::ground::{Ground, Place};
-use super::{Board, Part};
+use super::{Begun, Board, Part};
 use crate::Engine;
 use crate::comm::CommCore;
 use crate::datatype::Type;
@@ -79,10 +79,22 @@ impl Rank {
             Kind::UpTo => 0..me + 1,
         };
         let from = if in_place { out.as_ptr().cast() } else { mine.as_ptr().cast() };
-        let part = Part::empty(wants).combined(sum(&self.e), (elements, 8), from, out.as_mut_ptr().cast());
-        let part = if elements > 1000 { part.shared() } else { part };
+        let to = out.as_mut_ptr().cast();
+        let part = Part::combined(wants, sum(&self.e), (elements, 8), (from, to), elements > 1000);
         let raw = *raw;
-        assert!(self.e.start_on_board(&self.board, raw, part));
+        let mut order = self.board.operations();
+        // SAFETY: the memory stays until the operation is over.
+        match unsafe { order.begin(&self.board, &part) } {
+            Begun::Over(wrong) => {
+                assert!(wrong.is_none());
+                self.e.complete_request(raw);
+            }
+            Begun::Given => self.e.boards.put(&mut order, &self.board, raw, part),
+            Begun::Nothing => {
+                drop(order);
+                assert!(self.e.start_on_board(&self.board, raw, part));
+            }
+        }
     }
 
     fn is_over(&self, number: usize) -> bool {
@@ -149,7 +161,7 @@ fn operations_that_overlap_give_what_each_alone_gives() {
 fn one_that_is_started_again_needs_two_places() {
     let n = 3;
     let mut ranks = ranks(n, |core| {
-        let whole = Part::empty(0..n).combined(sum(&Engine::new()), (50, 8), std::ptr::null(), std::ptr::null_mut());
+        let whole = Part::combined(0..n, sum(&Engine::new()), (50, 8), (std::ptr::null(), std::ptr::null_mut()), false);
         Board::of_one(core, &whole)
     });
     let mut chance = Chance(9);

@@ -44,9 +44,10 @@ impl<'a> Builder<'a> {
     /// The schedule, with tags of its own.
     pub(super) fn finish(self, form: Form, called: Called) -> Box<Schedule> {
         let (number, tag) = self.core.schedules.next(form, called);
-        let on_board = self.on_board.map(|(board, part)| {
+        let on_board = self.on_board.map(|(board, mut part)| {
             board.will_be_told();
-            (board, part.of(&called))
+            part.is_of(&called);
+            (board, part)
         });
         Box::new(Schedule {
             called,

@@ -7,6 +7,7 @@
 //! | `bytes` | memory of a step |
 //! | `compare` | under `--check`: blocks that only their sender and receiver know |
 //! | `build` | making steps, memory of the schedule's own |
+//! | `light` | nonblocking ones whose board is there: without steps |
 //! | `fold` | steps that combine contributions in rank order |
 //! | `run` | carrying steps out; messages that are over; what was given up |
 //! | `work` | functions of the user, without the engine's lock |
@@ -16,16 +17,18 @@ mod build;
 mod bytes;
 mod compare;
 mod fold;
+mod light;
 mod plan;
 mod run;
 #[cfg(test)]
 mod tests;
 mod work;
 
+pub(crate) use light::OnBoard;
 pub(crate) use run::{Schedules, fail_from};
 pub(crate) use work::{is_due, work};
 
-use super::board::{Board, Part as OnBoard};
+use super::board::{Begun, Board, Part as BoardPart};
 use super::turn::{self, Called, Form, Turn};
 use super::{Collective, disagree};
 use crate::comm::CommCore;
@@ -70,8 +73,9 @@ impl Made {
     /// Counts the next one: its number and its first tag.
     fn next(&self, form: Form, called: Called) -> (u32, c_int) {
         let which = usize::from(form != Form::Persistent);
-        // All that passes through the counter is the number.
-        let number = self.0[which].fetch_add(1, Ordering::Relaxed) % (1 << NUMBER_BITS);
+        let number = self.0[which].load(Ordering::Relaxed);
+        self.0[which].store(number.wrapping_add(1), Ordering::Relaxed);
+        let number = number % (1 << NUMBER_BITS);
         if form == Form::Blocking {
             return (number, called.lanes());
         }
@@ -126,7 +130,7 @@ pub struct Schedule {
     number: u32,
     tag: c_int,
     /// What it does on a board, while there may be one; the steps find out whether there is, and are the way without.
-    on_board: Option<(Arc<Board>, OnBoard)>,
+    on_board: Option<(Arc<Board>, BoardPart)>,
     steps: Vec<Step>,
     /// The step to begin with.
     first: usize,
@@ -197,16 +201,8 @@ impl Schedule {
     /// A rank of the job that has to do something next, -1 = none in particular. On a board one that needs our own core
     /// goes first, as in an area.
     pub(crate) fn awaited(&self, e: &Engine, raw: usize) -> i32 {
-        if let Some((board, _)) = &self.on_board {
-            let mut first = None;
-            board.awaited(raw, |world| {
-                let near = e.near(world);
-                first = first.filter(|_| !near).or(Some(world));
-                near
-            });
-            if let Some(world) = first {
-                return world.cast_signed();
-            }
+        if let Some(world) = self.on_board.as_ref().and_then(|(board, _)| board.next(e, raw)) {
+            return world.cast_signed();
         }
         let of = |part: &Part| match self.steps.get(part.step) {
             Some(Step::Recv { from, .. }) => Some(from.cast_signed()),
@@ -223,8 +219,13 @@ impl Schedule {
 pub unsafe fn start(call: Call, what: &Collective, comm: Comm) -> Result<usize> {
     with(|e| {
         // SAFETY: the caller's word.
-        let schedule = unsafe { e.schedule(call, Form::Nonblocking, what, comm) }?;
-        Ok(e.start_schedule(schedule, comm))
+        unsafe {
+            if let Some(raw) = e.start_lightly(call, what, comm)? {
+                return Ok(raw);
+            }
+            let schedule = e.schedule(call, Form::Nonblocking, what, comm)?;
+            Ok(e.start_schedule(schedule, comm))
+        }
     })
 }
 
@@ -304,6 +305,26 @@ impl Engine {
         schedule.next = schedule.first;
         request.state = State::Active;
         request.status = Status::EMPTY;
+        if let Some((board, part)) = &schedule.on_board {
+            let mut order = board.operations();
+            // SAFETY: the operation is active from now on (who started it).
+            match unsafe { order.begin(board, part) } {
+                Begun::Over(None) => {
+                    request.state = State::Complete;
+                    self.progress_count += 1;
+                    return;
+                }
+                Begun::Over(wrong) => {
+                    drop(order);
+                    return self.end_on_board(raw, wrong);
+                }
+                Begun::Given => {
+                    self.progress_count += 1;
+                    return self.boards.put(&mut order, board, raw, *part);
+                }
+                Begun::Nothing => {}
+            }
+        }
         self.begin(raw);
     }
 }

@@ -90,9 +90,9 @@ impl Engine {
 
     #[cold]
     fn wrong_part(&self, raw: usize, wrong: &Wrong) -> Option<Box<Error>> {
-        let Role::Collective(Some(schedule)) = &self.requests.get(raw)?.role else { return None };
-        let world = schedule.core.group.world_rank(wrong.rank)?;
-        Some(Box::new(schedule.wrong_length(world.cast_signed(), wrong.sent, wrong.room)))
+        let (core, form, called) = self.requests.get(raw)?.collective()?;
+        let world = core.group.world_rank(wrong.rank)?;
+        Some(Box::new(wrong_length(core, &form.name(called.call as u32), world.cast_signed(), wrong.sent, wrong.room)))
     }
 
     /// A schedule is over.
@@ -285,11 +285,17 @@ impl Engine {
     #[cold]
     fn fail_schedule(&mut self, raw: usize, error: &Error) {
         let Some(request) = self.requests.get_mut(raw).filter(|request| request.is_active()) else { return };
-        let Role::Collective(Some(schedule)) = &mut request.role else { return };
-        let parts = std::mem::take(&mut schedule.parts);
-        schedule.next = schedule.steps.len();
-        if let Some((board, _)) = &schedule.on_board {
-            board.break_up();
+        let mut parts = Vec::new();
+        match &mut request.role {
+            Role::Collective(Some(schedule)) => {
+                parts = std::mem::take(&mut schedule.parts);
+                schedule.next = schedule.steps.len();
+                if let Some((board, _)) = &schedule.on_board {
+                    board.break_up();
+                }
+            }
+            Role::OnBoard(collective) => collective.break_up(),
+            _ => return,
         }
         if request.recipe.is_none() {
             request.role = Role::Collective(None);
@@ -313,14 +319,19 @@ impl Engine {
 }
 
 impl Request {
-    /// Communicator and call of a collective in work that the user has a request for.
-    pub(crate) fn started_collective(&self) -> Option<(&Arc<CommCore>, Called)> {
+    /// Communicator, form and call of a collective in work.
+    fn collective(&self) -> Option<(&Arc<CommCore>, Form, Called)> {
         match &self.role {
-            Role::Collective(Some(schedule)) if self.is_active() && schedule.form != Form::Blocking => {
-                Some((&schedule.core, schedule.called))
-            }
+            Role::Collective(Some(schedule)) => Some((&schedule.core, schedule.form, schedule.called)),
+            Role::OnBoard(collective) => Some((&collective.core, Form::Nonblocking, collective.called)),
             _ => None,
         }
+    }
+
+    /// Communicator and call of a collective in work that the user has a request for.
+    pub(crate) fn started_collective(&self) -> Option<(&Arc<CommCore>, Called)> {
+        let started = self.collective().filter(|(_, form, _)| self.is_active() && *form != Form::Blocking);
+        started.map(|(core, _, called)| (core, called))
     }
 }
 
@@ -357,20 +368,25 @@ impl Schedule {
 
     #[cold]
     fn wrong_length(&self, from: i32, sent: usize, room: usize) -> Error {
-        let world = from.cast_unsigned();
-        let (near, far) = (&self.core.group, self.core.peers());
-        let (rank, which) = match (far.rank_of(world), near.rank_of(world)) {
-            (Some(rank), _) if self.core.remote.is_some() => (rank, " of the other group"),
-            (Some(rank), _) | (None, Some(rank)) => (rank, ""),
-            (None, None) => (world, " of the job"),
-        };
-        Error::new(
-            MPI_ERR_TRUNCATE,
-            format!(
-                "{}: rank {rank}{which} sent {sent} bytes where {room} were expected: counts and types must agree on \
-                 all ranks",
-                self.name()
-            ),
-        )
+        wrong_length(&self.core, &self.name(), from, sent, room)
     }
+}
+
+/// `from` has sent another number of bytes than there is room for.
+#[cold]
+fn wrong_length(core: &CommCore, name: &str, from: i32, sent: usize, room: usize) -> Error {
+    let world = from.cast_unsigned();
+    let (near, far) = (&core.group, core.peers());
+    let (rank, which) = match (far.rank_of(world), near.rank_of(world)) {
+        (Some(rank), _) if core.remote.is_some() => (rank, " of the other group"),
+        (Some(rank), _) | (None, Some(rank)) => (rank, ""),
+        (None, None) => (world, " of the job"),
+    };
+    Error::new(
+        MPI_ERR_TRUNCATE,
+        format!(
+            "{name}: rank {rank}{which} sent {sent} bytes where {room} were expected: counts and types must agree on \
+             all ranks"
+        ),
+    )
 }

@@ -28,7 +28,9 @@ impl Builder<'_> {
         if form == Form::Blocking || self.is_inter() || self.core.size() < 2 {
             return Ok(true);
         }
-        let Some(part) = self.part(what)? else { return Ok(true) };
+        let mut found = None;
+        self.part(what, &mut found)?;
+        let Some(part) = found else { return Ok(true) };
         let board = match form {
             Form::Persistent => Arc::new(Board::of_one(self.core, &part)),
             _ => Arc::clone(self.core.board.get_or_init(|| Arc::new(Board::of_many(self.core)))),
@@ -36,25 +38,37 @@ impl Builder<'_> {
         self.be_on_board(board, part)
     }
 
+    /// What a rank does on a board, put where it stays (it is long, and a copy would have to wait for what was just written);
+    /// none: that is not for boards.
     #[inline]
-    fn part(&self, what: &Collective) -> Result<Option<Part>> {
+    pub(in crate::coll::schedule) fn part(&self, what: &Collective, part: &mut Option<Part>) -> Result<()> {
         let (me, all) = (self.core.rank, self.core.size());
         match what {
-            Collective::Barrier => Ok(Some(Part::empty(0..all))),
+            Collective::Barrier => {
+                *part = Some(Part::empty(0..all));
+                Ok(())
+            }
             Collective::Reduce { send, recv, op, root } => {
                 let root = self.place(*root)? == Place::Root;
-                self.combined(send.as_ref(), recv, *op, if root { 0..all } else { 0..0 })
+                self.combined(send.as_ref(), recv, *op, if root { 0..all } else { 0..0 }, part)
             }
-            Collective::Allreduce { send, recv, op } => self.combined(send.as_ref(), recv, *op, 0..all),
-            Collective::Scan { send, recv, op } => self.combined(send.as_ref(), recv, *op, 0..me + 1),
-            Collective::Exscan { send, recv, op } => self.combined(send.as_ref(), recv, *op, 0..me),
-            _ => Ok(None),
+            Collective::Allreduce { send, recv, op } => self.combined(send.as_ref(), recv, *op, 0..all, part),
+            Collective::Scan { send, recv, op } => self.combined(send.as_ref(), recv, *op, 0..me + 1, part),
+            Collective::Exscan { send, recv, op } => self.combined(send.as_ref(), recv, *op, 0..me, part),
+            _ => Ok(()),
         }
     }
 
     /// `send` none is in place.
     #[inline]
-    fn combined(&self, send: Option<&Arg>, recv: &Arg, op: Op, wants: Range<u32>) -> Result<Option<Part>> {
+    fn combined(
+        &self,
+        send: Option<&Arg>,
+        recv: &Arg,
+        op: Op,
+        wants: Range<u32>,
+        part: &mut Option<Part>,
+    ) -> Result<()> {
         let arg = send.unwrap_or(recv);
         let kind = self.e.types.committed(arg.datatype)?;
         let len = message_size(kind, arg.count)?;
@@ -62,17 +76,18 @@ impl Builder<'_> {
         let few = self.core.size() as usize <= FEW;
         let fits = len <= LINE_BYTES || few && (all || len <= CHUNK);
         if kind.extent().cast_unsigned() != kind.size() || !fits {
-            return Ok(None);
+            return Ok(());
         }
         let reduction = self.e.ops.reduction(&self.e.types, op, arg.datatype)?;
         if reduction.is_user() {
-            return Ok(None);
+            return Ok(());
         }
         // Who wants nothing has no other buffer; rank 0 of an Exscan has.
         if let Some(send) = send.filter(|_| !wants.is_empty() || self.call == Call::Exscan) {
             apart::check_two(&Piece::run(send.base, len), &Piece::run(recv.base, len))?;
         }
-        let part = Part::empty(wants).combined(reduction, (arg.count, kind.size()), arg.base, recv.base);
-        Ok(Some(if all && len > WHOLE { part.shared() } else { part }))
+        let shared = all && len > WHOLE;
+        *part = Some(Part::combined(wants, reduction, (arg.count, kind.size()), (arg.base, recv.base), shared));
+        Ok(())
     }
 }

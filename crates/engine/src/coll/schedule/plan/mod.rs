@@ -122,7 +122,8 @@ impl Builder<'_> {
     }
 
     /// The root, where all ranks say the same: on an intercommunicator the groups do not.
-    fn common_root(&self, what: &Collective) -> Option<u32> {
+    #[inline]
+    pub(super) fn common_root(&self, what: &Collective) -> Option<u32> {
         match what {
             _ if self.is_inter() => None,
             Collective::Bcast { root, .. }
