@@ -284,3 +284,79 @@ class Silence(BlocksCase):
             assert not told, told
             """
         self.ends_well(code, 2, "--deadlock=report")
+
+
+class Rows(BlocksCase):
+    """Reduce_scatter, in which all ranks give the counts of all: they are compared one by one."""
+
+    FORMS = (
+        ("Reduce_scatter", "comm.Reduce_scatter(given, got, counts)"),
+        ("Ireduce_scatter", "comm.Ireduce_scatter(given, got, counts).Wait()"),
+        ("Reduce_scatter_init", "r = comm.Reduce_scatter_init(given, got, counts); r.Start(); r.Wait(); r.Free()"),
+    )
+    RULE = "all ranks must give the same counts"
+
+    def test_a_count_that_differs_with_the_same_sum(self) -> None:
+        # A few bytes, more than fit into a line, more than a chunk.
+        for k in (1, 20, 50_000):
+            for form, (name, call) in enumerate(self.FORMS):
+                ranks = 2 + (form + k) % 2
+                with self.subTest(name=name, k=k, ranks=ranks):
+                    code = f"""
+                        counts = [{2 * k}] * size
+                        if rank == 1:
+                            counts[size - 2], counts[size - 1] = {3 * k}, {k}
+                        given, got = np.zeros({2 * k} * size, "i"), np.zeros(counts[rank], "i")
+                        {call}
+                        """
+                    ended = self.job(code, ranks)
+                    others = "ranks 0, 2" if ranks == 3 else "rank 0"
+                    said = (
+                        f"MPI_ERR_TRUNCATE: rank 1 called {name}() with the count {3 * k} for rank {ranks - 2} (x.py:6) where "
+                        f"{others} called {name}() with the count {2 * k} for rank {ranks - 2} (x.py:6), {WORLD}: {self.RULE}"
+                    )
+                    self.assertEqual(ended.status, 1, ended.text)
+                    self.assertIn(f"mpi4py.MPI.Exception: {said}\n", ended.err)
+
+    def test_several_that_differ(self) -> None:
+        # The first one counts: of rank 2 another one differs.
+        said = (
+            "rank 3 called Reduce_scatter() with the count 1 for rank 1 (x.py:4), rank 0 called Reduce_scatter() with the "
+            "count 4 for rank 1 (x.py:4) where ranks 1, 2 called Reduce_scatter() with the count 2 for rank 1 (x.py:4), "
+            f"{WORLD}: {self.RULE}"
+        )
+        code = """
+            counts = [[2, 4, 2, 2], [2, 2, 2, 2], [2, 2, 3, 1], [2, 1, 2, 3]][rank]
+            given, got = np.zeros(sum(counts), "i"), np.zeros(counts[rank], "i")
+            told = text(lambda: comm.Reduce_scatter(given, got, counts))
+            print(told, flush=True)
+            """
+        ended = self.job(code, 4)
+        self.assertEqual(ended.out.splitlines(), [f"MPI_ERR_TRUNCATE: {said}"] * 4, ended.text)
+
+    def test_started_ones_behind_it_do_not_hide_it(self) -> None:
+        code = """
+            rows = [[1, 3] if rank else [2, 2], *([[2, 2]] * 9)]
+            got = [np.zeros(row[rank], "i") for row in rows]
+            requests = [comm.Ireduce_scatter(a[:4], part, row) for row, part in zip(rows, got)]
+            told = text(requests[-1].Wait)
+            assert "rank 1 called Ireduce_scatter() with the count 1 for rank 0 (" in told, told
+            assert "where rank 0 called Ireduce_scatter() with the count 2 for rank 0 (" in told, told
+            print("done", flush=True)
+            """
+        ended = self.job(code, 2)
+        self.assertEqual(ended.out.count("done"), 2, ended.text)
+
+    def test_the_same_counts_are_no_difference(self) -> None:
+        code = f"""
+            counts = [1 + i % 3 for i in range(size)]
+            given, got = a[: sum(counts)], whole[: counts[rank]]
+            for name, call in {self.FORMS!r}:
+                for _ in range(40):
+                    exec(call)
+                    assert (got == sum(range(size))).all()
+            comm.Reduce_scatter_block(a[: 2 * size], whole[:2])
+            assert (whole[:2] == sum(range(size))).all()
+            """
+        for ranks in (1, 2, 4):
+            self.ends_well(code, ranks)

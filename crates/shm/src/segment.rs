@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 /// "oxmpi" and the version of this layout: a segment of another version is refused.
-const MAGIC: u64 = 0x6f78_6d70_6900_0004;
+const MAGIC: u64 = 0x6f78_6d70_6900_0005;
 
 /// More ranks than this on one machine are refused: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;

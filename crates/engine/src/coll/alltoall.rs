@@ -9,7 +9,7 @@ use super::gather::{Blocks, check_received};
 use super::internal::Copier;
 use super::pieces::{self, Between, Coming};
 use super::table::{Found, Way};
-use super::turn::Turn;
+use super::turn::{Facts, Turn};
 use super::{Collective, Row, by_schedule, core_of, enter, internal, table};
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -146,7 +146,7 @@ fn exchange(
     if core.size() == 1 {
         return Ok(());
     }
-    let turn = &Turn::begin(core, call, None, block.map(|_| own), || (None, block.copied()))?;
+    let turn = &Turn::begin(core, call, None, block.map(|_| own), || Facts::of_block(block.copied()))?;
     let mut state = enter(turn)?;
     let Some((area, _)) = state.area_with_chunks() else {
         return by_messages(turn, outgoing, incoming, &vec![true; core.size() as usize], true);

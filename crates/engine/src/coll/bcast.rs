@@ -2,7 +2,7 @@
 
 use super::area::{Area, LINE_BYTES, Step};
 use super::buffers::Arg;
-use super::turn::Turn;
+use super::turn::{Facts, Turn};
 use super::{Collective, State, by_schedule, check_root, core_of, count, enter, internal, too_long};
 use crate::comm::CommCore;
 use crate::copy::copy_out_part;
@@ -22,7 +22,7 @@ pub fn barrier(comm: Comm) -> Result<()> {
     if core.size() == 1 {
         return Ok(());
     }
-    let turn = &Turn::begin(&core, Call::Barrier, None, None, || (None, None))?;
+    let turn = &Turn::begin(&core, Call::Barrier, None, None, Facts::default)?;
     let mut state = enter(turn)?;
     let Some(area) = state.area() else {
         return internal::allgather(turn, &[]).map(|_| ());
@@ -74,7 +74,7 @@ pub unsafe fn bcast(buffer: Arg, root: c_int, comm: Comm) -> Result<()> {
     if core.size() == 1 {
         return Ok(());
     }
-    let turn = &Turn::begin(&core, Call::Bcast, Some(root), Some(target.len), || (None, Some(buffer)))?;
+    let turn = &Turn::begin(&core, Call::Bcast, Some(root), Some(target.len), || Facts::of_block(Some(buffer)))?;
     let mut state = enter(turn)?;
     // SAFETY: the target is as long as we say.
     unsafe { bcast_bytes(&mut state, turn, target.ptr, target.len, root) }?;

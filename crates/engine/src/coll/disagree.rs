@@ -5,7 +5,10 @@
 //! that in their waits. Each states where it is, waits a moment for the others' statements, and fails with the same
 //! sentence. Under mpiexec only the one that opened the dispute fails at once; the others wait to be ended.
 
+mod rows;
 mod sentence;
+
+pub(super) use rows::Rows;
 
 use super::schedule;
 use super::turn::{ANY_BYTES, Called, Turn, without_past};
@@ -17,7 +20,8 @@ use crate::{Engine, Error, Result, lock, site, with};
 use mpi_abi::consts::MPI_ERR_OTHER;
 use sentence::{Place, Said};
 use shm::Segment;
-use shm::dispute::{Dispute, Statement};
+use shm::dispute::{Dispute, Row, Statement};
+use shm::journal::Entry;
 use shm::liveness;
 use shm::page::Seat;
 use std::sync::Arc;
@@ -296,7 +300,8 @@ fn settle(core: &CommCore, called: &Called, found: Found) -> Error {
         Found::Open => (called.number, false),
     };
     let dispute = if first {
-        Dispute::open(segment, core.context, number, members.len(), liveness::now()).map(|(dispute, ours)| {
+        let row = core.turns.rows.of(number);
+        Dispute::open(segment, core.context, number, members.len(), liveness::now(), &row).map(|(dispute, ours)| {
             first = ours;
             dispute
         })
@@ -305,7 +310,8 @@ fn settle(core: &CommCore, called: &Called, found: Found) -> Error {
     };
     if let Ok(dispute) = &dispute {
         let site = site::place().unwrap_or_default();
-        let statement = Statement { number: called.number, what: called.what, bytes: called.bytes, site };
+        let row = Row::of(&core.turns.rows.of(dispute.number()), &dispute.counts());
+        let statement = Statement { number: called.number, what: called.what, bytes: called.bytes, site, row };
         if let Some(me) = members.iter().position(|member| !member.far && member.rank == core.rank) {
             dispute.state(me, &statement);
         }
@@ -358,10 +364,14 @@ fn wait_for_statements(segment: &Segment, dispute: &Dispute, members: &[Member],
 /// The sentence about a dispute, or about collective `number` if there was no memory for one.
 fn report(segment: &Segment, core: &CommCore, name: &str, dispute: Option<&Dispute>, number: u32) -> Error {
     let number = dispute.map_or(number, Dispute::number);
+    let members = members(core);
+    let statement = |index: usize| dispute.and_then(|dispute| dispute.statement(index));
+    let called = |member: &Member| segment.journal(member.world).find(core.context, number);
+    let counts = counts(dispute, &members.iter().map(called).collect::<Vec<_>>());
     let said = |(index, member): (usize, &Member)| {
         let journal = segment.journal(member.world);
-        let entry = journal.find(core.context, number);
-        let statement = dispute.and_then(|dispute| dispute.statement(index));
+        let entry = called(member);
+        let statement = statement(index);
         let now = statement.map(|statement| Place {
             what: statement.what,
             later: statement.number != number,
@@ -374,10 +384,41 @@ fn report(segment: &Segment, core: &CommCore, name: &str, dispute: Option<&Dispu
             passed: journal.latest(core.context).is_some_and(|latest| latest > number),
             ended: has_left(segment, member.world, core.context, number),
             now,
+            count: counts[index],
         }
     };
-    let said: Vec<Said> = members(core).iter().enumerate().map(said).collect();
+    let said: Vec<Said> = members.iter().enumerate().map(said).collect();
     sentence::of(&said, name)
+}
+
+/// The first count about which the ranks disagree, by member: whose it is and what each says, as far as that is known.
+/// `called`: what each has called.
+fn counts(dispute: Option<&Dispute>, called: &[Option<Entry>]) -> Vec<Option<(u32, u64)>> {
+    let rows: Vec<Row> = (0..called.len())
+        .map(|index| dispute.and_then(|dispute| dispute.statement(index)).map_or(Row::Unknown, |said| said.row))
+        .collect();
+    let differs = |row: &Row| if let Row::Differs(at, _) = row { Some(*at) } else { None };
+    let first = rows.iter().filter_map(differs).min();
+    let Some((whose, count)) =
+        first.zip(dispute.map(Dispute::counts)).and_then(|(whose, counts)| Some((whose, *counts.get(whose as usize)?)))
+    else {
+        return vec![None; called.len()];
+    };
+    let known: Vec<Option<u64>> = rows
+        .iter()
+        .map(|row| match row {
+            Row::Unknown => None,
+            Row::Differs(at, mine) if *at == whose => Some(*mine),
+            Row::Same | Row::Differs(..) => Some(count),
+        })
+        .collect();
+    // Who has not stated it, but called just the same as one that has, gave the same.
+    let what = |index: usize| called[index].map(|entry| entry.what);
+    let alike = |index: usize| {
+        let is_alike = |other: &usize| known[*other].is_some() && what(*other) == what(index) && what(index).is_some();
+        (0..known.len()).find(is_alike).and_then(|other| known[other])
+    };
+    (0..known.len()).map(|index| known[index].or_else(|| alike(index)).map(|count| (whose, count))).collect()
 }
 
 impl Engine {

@@ -11,7 +11,7 @@ use super::buffers::{Arg, Shape, Source};
 use super::internal::{self, Copier};
 use super::pieces::{self, Between, Incoming};
 use super::table::{Found, Way};
-use super::turn::Turn;
+use super::turn::{Facts, Turn};
 use super::{Collective, Row, by_schedule, check_root, core_of, enter, table, too_long};
 use crate::comm::CommCore;
 use crate::copy::{copy, copy_out_part};
@@ -163,7 +163,7 @@ unsafe fn gather_any(
         return recv.as_ref().map_or(Ok(()), own);
     }
     let len = recv.as_ref().map_or_else(|| source.as_ref().map(|source| source.len), |layout| Some(layout.len(root)));
-    let turn = &Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), || (None, block))?;
+    let turn = &Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), || Facts::of_block(block))?;
     let mut state = enter(turn)?;
     let Some((area, chunk)) = state.area_with_chunks() else {
         // SAFETY: the caller vouches for the buffers.
@@ -336,7 +336,7 @@ unsafe fn scatter_any(
     let me = core.rank;
     let ranks = core.size() as usize;
     let len = send.as_ref().map_or_else(|| target.as_ref().map(|target| target.len), |layout| Some(layout.len(root)));
-    let begin = || Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), || (None, block));
+    let begin = || Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), || Facts::of_block(block));
     if me == root {
         let Some(layout) = send else { return Ok(()) };
         if let Some(target) = target {
@@ -484,7 +484,7 @@ unsafe fn allgather_any(
         return Ok(());
     }
     let longest = (0..core.size()).map(|r| layout.len(r)).max().unwrap_or(0);
-    let turn = &Turn::begin(core, call, None, block.map(|_| source.len), || (None, block.copied()))?;
+    let turn = &Turn::begin(core, call, None, block.map(|_| source.len), || Facts::of_block(block.copied()))?;
     if longest == 0 {
         return Ok(());
     }

@@ -17,7 +17,7 @@ use super::area::{Area, LINE_BYTES, Step};
 use super::buffers::Arg;
 use super::chain::chain_to_root;
 use super::scatter::{has_room, scatter_pieces};
-use super::turn::Turn;
+use super::turn::{Facts, Turn};
 use super::{Collective, State, by_schedule, check_root, core_of, count, enter, schedule, total};
 use crate::comm::CommCore;
 use crate::copy::copy;
@@ -111,8 +111,8 @@ pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Co
         if core.size() == 1 {
             return keep(job, recv.base);
         }
-        let turn =
-            &Turn::begin(&core, Call::Reduce, Some(root), Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
+        let facts = || Facts::of_reduction(op, send.unwrap_or(recv));
+        let turn = &Turn::begin(&core, Call::Reduce, Some(root), Some(job.len), facts)?;
         if job.len == 0 {
             return Ok(());
         }
@@ -136,14 +136,14 @@ pub unsafe fn reduce(send: Option<Arg>, recv: Arg, op: Op, root: c_int, comm: Co
 /// As for [`reduce`].
 pub unsafe fn allreduce(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
     // SAFETY: the caller vouches for the buffers.
-    unsafe { combine_all(Call::Allreduce, send, recv, op, comm) }
+    unsafe { combine_all(Call::Allreduce, send, recv, op, comm, &[]) }
 }
 
-/// The same for any call that needs it.
+/// The same for any call that needs it; `counts`: see [`Facts`].
 ///
 /// # Safety
 /// As for [`reduce`].
-unsafe fn combine_all(call: Call, send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<()> {
+unsafe fn combine_all(call: Call, send: Option<Arg>, recv: Arg, op: Op, comm: Comm, counts: &[usize]) -> Result<()> {
     let core = core_of(comm)?;
     let what = || Collective::Allreduce { send, recv, op };
     // SAFETY: the caller vouches for the buffers.
@@ -159,7 +159,8 @@ unsafe fn combine_all(call: Call, send: Option<Arg>, recv: Arg, op: Op, comm: Co
         if core.size() == 1 {
             return keep(job, recv.base);
         }
-        let turn = &Turn::begin(&core, call, None, Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
+        let facts = || Facts::of_reduction(op, send.unwrap_or(recv)).scattered(counts);
+        let turn = &Turn::begin(&core, call, None, Some(job.len), facts)?;
         let mut state = enter(turn)?;
         let crowded = state.area().is_some_and(|area| area.crowded());
         let done = if job.len <= all_read(crowded) {
@@ -432,8 +433,11 @@ unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], 
         if core.size() == 1 {
             return keep(job, recv.base);
         }
+        // Of equal blocks the sum says all.
+        let row = if call == Call::ReduceScatter { counts } else { &[] };
         if job.len > SCATTERED {
-            let turn = &Turn::begin(&core, call, None, Some(job.len), || (Some(op), Some(all)))?;
+            let facts = || Facts::of_reduction(op, all).scattered(row);
+            let turn = &Turn::begin(&core, call, None, Some(job.len), facts)?;
             let mut state = enter(turn)?;
             let Some((area, chunk)) = state.area_with_chunks().filter(|(_, chunk)| has_room(job, &core, *chunk)) else {
                 drop(state);
@@ -443,7 +447,7 @@ unsafe fn scattered(call: Call, send: Option<Arg>, recv: Arg, counts: &[usize], 
         }
         // The whole vector is combined everywhere, and each rank keeps its block.
         let mut whole = vec![0u8; job.len];
-        combine_all(call, Some(all), Arg { base: whole.as_mut_ptr(), ..all }, op, comm)?;
+        combine_all(call, Some(all), Arg { base: whole.as_mut_ptr(), ..all }, op, comm, row)?;
         let before: usize = counts[..core.rank as usize].iter().sum();
         copy(recv.base, whole.as_ptr().add(before * job.element), counts[core.rank as usize] * job.element);
     }

@@ -4,7 +4,7 @@ use super::area::LINE_BYTES;
 use super::buffers::Arg;
 use super::chain::chain_upward;
 use super::reduce::{Job, Want, combine_lines, job, keep};
-use super::turn::Turn;
+use super::turn::{Facts, Turn};
 use super::{Collective, State, by_schedule, core_of, enter, schedule};
 use crate::Result;
 use crate::status::Call;
@@ -29,7 +29,8 @@ pub unsafe fn scan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result<(
             return keep(job, recv.base);
         }
         let want = Want::UpTo(core.rank);
-        let turn = &Turn::begin(&core, Call::Scan, None, Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
+        let turn =
+            &Turn::begin(&core, Call::Scan, None, Some(job.len), || Facts::of_reduction(op, send.unwrap_or(recv)))?;
         let done = ordered(job, turn, enter(turn)?, recv.base, want)?;
         if done { Ok(()) } else { schedule::run_on(turn, &what(), comm) }
     }
@@ -54,7 +55,8 @@ pub unsafe fn exscan(send: Option<Arg>, recv: Arg, op: Op, comm: Comm) -> Result
             return Ok(());
         }
         let want = core.rank.checked_sub(1).map_or(Want::None, Want::UpTo);
-        let turn = &Turn::begin(&core, Call::Exscan, None, Some(job.len), || (Some(op), Some(send.unwrap_or(recv))))?;
+        let turn =
+            &Turn::begin(&core, Call::Exscan, None, Some(job.len), || Facts::of_reduction(op, send.unwrap_or(recv)))?;
         let done = ordered(job, turn, enter(turn)?, recv.base, want)?;
         if done { Ok(()) } else { schedule::run_on(turn, &what(), comm) }
     }

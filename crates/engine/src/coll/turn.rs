@@ -5,7 +5,8 @@
 //!
 //! Beginning one costs some stores into the rank's own journal (`shm::journal`).
 
-use super::{Arg, disagree};
+use super::Arg;
+use super::disagree::{self, Rows};
 use crate::comm::CommCore;
 use crate::datatype::Signature;
 use crate::op::Operation;
@@ -47,6 +48,8 @@ pub struct Turns {
     word: AtomicU64,
     /// The place in the journal for the next one.
     place: AtomicU64,
+    /// See there.
+    pub(super) rows: Rows,
 }
 
 const DISPUTED: u64 = 1 << 16;
@@ -138,12 +141,39 @@ pub(super) fn without_past(what: u64) -> u64 {
     what & ((1 << PAST_AT) - 1)
 }
 
+/// What `mpiexec --check` compares of a collective, as far as all ranks must say the same.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Facts<'a> {
+    pub(super) op: Option<Op>,
+    /// What each rank gives or gets.
+    pub(super) block: Option<Arg>,
+    /// The elements that each rank gets of a Reduce_scatter.
+    pub(super) counts: &'a [usize],
+}
+
+impl<'a> Facts<'a> {
+    /// Each rank gives or gets this.
+    pub(super) fn of_block(block: Option<Arg>) -> Self {
+        Self { block, ..Self::default() }
+    }
+
+    /// This is combined.
+    pub(super) fn of_reduction(op: Op, block: Arg) -> Self {
+        Self { op: Some(op), block: Some(block), counts: &[] }
+    }
+
+    /// And scattered in blocks of these counts.
+    pub(super) fn scattered(self, counts: &'a [usize]) -> Self {
+        Self { counts, ..self }
+    }
+}
+
 /// Operation, type and count of a collective in which all ranks must say the same, for `mpiexec --check`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Detail {
     /// As they can be named: operation (12 bits; 0 = none), type (12 bits), count. 0 = unknown.
     words: u64,
-    /// Of operation and type signature.
+    /// Of operation, type signature and counts.
     hash: u64,
 }
 
@@ -156,13 +186,13 @@ impl Detail {
     pub(super) const NONE: Self = Self { words: 0, hash: 0 };
 
     #[cold]
-    fn asked((op, block): (Option<Op>, Option<Arg>)) -> Self {
-        with(|e| Self::of(e, op, block.as_ref()))
+    fn asked(facts: &Facts<'_>) -> Self {
+        with(|e| Self::of(e, facts))
     }
 
-    /// `block` is what each rank gives or gets.
     #[cold]
-    pub(super) fn of(e: &Engine, op: Option<Op>, block: Option<&Arg>) -> Self {
+    pub(super) fn of(e: &Engine, facts: &Facts<'_>) -> Self {
+        let Facts { op, block, counts } = *facts;
         let kind = block.and_then(|block| Some((block, e.types.get(block.datatype).ok()?)));
         // Objects are as long as they are, and packed bytes may be anything.
         let Some((block, kind)) = kind.filter(|(_, kind)| !(kind.is_of_objects() || kind.is_packed())) else {
@@ -172,7 +202,8 @@ impl Detail {
         let op = op.map_or(0, |op| name(op.0));
         let Signature { elements, hash, .. } = kind.signature().repeat(block.count as u64);
         let words = op | name(block.datatype.0) << NAME_BITS | (block.count as u64) << (2 * NAME_BITS);
-        Self { words, hash: mix(mix(hash ^ op << 32) ^ elements) }
+        let hash = mix(mix(hash ^ op << 32) ^ elements);
+        Self { words, hash: counts.iter().fold(hash, |hash, count| mix(hash ^ *count as u64)) }
     }
 }
 
@@ -259,26 +290,42 @@ pub(super) fn count(
     Ok(called)
 }
 
+/// Remembers the counts of a collective that was counted, for a report.
+pub(super) fn keep_row(core: &CommCore, called: &Called, facts: &Facts<'_>) {
+    if !facts.counts.is_empty() {
+        core.turns.rows.keep(called.number, facts.counts);
+    }
+}
+
 impl<'a> Turn<'a> {
-    /// Begins a blocking collective whose arguments are good. `bytes`: see [`Called`]. `detail` is asked
-    /// under `--check`: see [`Detail::of`].
+    /// Begins a blocking collective whose arguments are good. `bytes`: see [`Called`]. `facts` are asked for
+    /// under `--check`.
     #[inline(always)]
-    pub(crate) fn begin(
+    pub(crate) fn begin<'f>(
         on: &'a CommCore,
         call: Call,
         root: Option<u32>,
         bytes: Option<usize>,
-        detail: impl FnOnce() -> (Option<Op>, Option<Arg>),
+        facts: impl FnOnce() -> Facts<'f>,
     ) -> Result<Self> {
         let bytes = bytes.map_or(ANY_BYTES, |bytes| bytes as u64);
-        let detail = if check::is_on() { Detail::asked(detail()) } else { Detail::NONE };
-        Ok(Self { on, via: on, called: count(None, on, call, Form::Blocking, root, bytes, detail)? })
+        if check::is_on() {
+            return Self::begin_checked(on, call, root, bytes, &facts());
+        }
+        Ok(Self { on, via: on, called: count(None, on, call, Form::Blocking, root, bytes, Detail::NONE)? })
+    }
+
+    #[cold]
+    fn begin_checked(on: &'a CommCore, call: Call, root: Option<u32>, bytes: u64, facts: &Facts<'_>) -> Result<Self> {
+        let called = count(None, on, call, Form::Blocking, root, bytes, Detail::asked(facts))?;
+        keep_row(on, &called, facts);
+        Ok(Self { on, via: on, called })
     }
 
     /// The same for the management of communicators.
     pub(crate) fn manage(on: &'a CommCore, via: &'a CommCore, call: Call) -> Result<Self> {
         with(|e| take_place(e, on));
-        Ok(Self { via, ..Self::begin(on, call, None, None, || (None, None))? })
+        Ok(Self { via, ..Self::begin(on, call, None, None, Facts::default)? })
     }
 }
 
@@ -312,8 +359,8 @@ mod tests {
     #[test]
     fn operation_and_type_tell_two_ranks_apart() {
         let e = crate::Engine::new();
-        let detail =
-            |op, count, datatype| Detail::of(&e, Some(op), Some(&Arg { base: std::ptr::null_mut(), count, datatype }));
+        let facts = |op, count, datatype| Facts::of_reduction(op, Arg { base: std::ptr::null_mut(), count, datatype });
+        let detail = |op, count, datatype| Detail::of(&e, &facts(op, count, datatype));
         let sum = detail(consts::MPI_SUM, 10, consts::MPI_INT);
         assert_eq!(op_words(sum.words), Some("MPI_SUM"));
         assert_eq!(type_words(sum.words).as_deref(), Some("10 x MPI_INT"));
@@ -324,6 +371,11 @@ mod tests {
         assert!(others.iter().all(|other| other.hash != sum.hash && other.words != sum.words));
         let same = detail(consts::MPI_SUM, 10, consts::MPI_INT32_T);
         assert_eq!(same.hash, sum.hash, "the same representation");
+        let scattered =
+            |counts: &[usize]| Detail::of(&e, &facts(consts::MPI_SUM, 10, consts::MPI_INT).scattered(counts)).hash;
+        let rows = [&[][..], &[4, 6], &[6, 4], &[4, 5, 1], &[4, 6, 0]].map(scattered);
+        assert!((1..rows.len()).all(|at| !rows[..at].contains(&rows[at])), "{rows:?}");
+        assert_eq!(rows[0], sum.hash);
         assert_eq!((Detail::NONE.words, op_words(0), type_words(0)), (0, None, None));
         let called =
             |detail| count(None, &core(), Call::Allreduce, Form::Blocking, None, 40, detail).map(|called| called.what);

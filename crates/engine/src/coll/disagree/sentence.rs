@@ -26,6 +26,8 @@ pub(super) struct Said {
     pub ended: bool,
     /// Where it is now, if it has said so.
     pub now: Option<Place>,
+    /// The first of its counts that is not the same on all ranks: whose block's it is, and how much.
+    pub count: Option<(u32, u64)>,
 }
 
 /// What was called.
@@ -90,6 +92,8 @@ pub(super) fn of(all: &[Said], comm: &str) -> Error {
         Differ::Kind
     } else if differ(calls().map(|call| call.op)) {
         Differ::Operation
+    } else if differ(all.iter().filter_map(|one| one.count)) {
+        Differ::Counts
     } else if differ(bytes()) {
         Differ::Bytes
     } else if differ(calls().map(|call| &call.kind)) {
@@ -103,6 +107,7 @@ pub(super) fn of(all: &[Said], comm: &str) -> Error {
         Differ::Kind => (MPI_ERR_OTHER, ORDER.to_owned()),
         _ if missing => (MPI_ERR_OTHER, ORDER.to_owned()),
         Differ::Operation => (MPI_ERR_OP, "the operation must be the same on all ranks".to_owned()),
+        Differ::Counts => (MPI_ERR_TRUNCATE, "all ranks must give the same counts".to_owned()),
         Differ::Bytes => (MPI_ERR_TRUNCATE, NUMBERS.to_owned()),
         Differ::Type => (MPI_ERR_TYPE, NUMBERS.to_owned()),
         Differ::Nothing => (MPI_ERR_OTHER, format!("{NUMBERS}, and all must call the same collectives")),
@@ -110,6 +115,10 @@ pub(super) fn of(all: &[Said], comm: &str) -> Error {
     let verb = |one: &Said| match &one.called {
         Some(call) if matches!(differ_in, Differ::Bytes | Differ::Type) && !missing => match call.amount() {
             Some(amount) => format!("called {} of {amount}", words(call.what)),
+            None => format!("called {}", words(call.what)),
+        },
+        Some(call) if differ_in == Differ::Counts && !missing => match one.count {
+            Some((whose, count)) => format!("called {} with the count {count} for rank {whose}", words(call.what)),
             None => format!("called {}", words(call.what)),
         },
         Some(call) if differ_in == Differ::Operation && !missing => format!("called {}", call.name()),
@@ -152,6 +161,7 @@ pub(super) fn of(all: &[Said], comm: &str) -> Error {
 enum Differ {
     Kind,
     Operation,
+    Counts,
     Bytes,
     Type,
     Nothing,
@@ -267,6 +277,20 @@ mod tests {
             error.text,
             "rank 1 called Allreduce() of 1 byte (a.py:2) where ranks 0, 2 called Allreduce() of 32 bytes (a.py:1): \
              counts and types must agree on all ranks"
+        );
+    }
+
+    #[test]
+    fn the_count_that_differs_is_named() {
+        let call = what(Call::ReduceScatter, None);
+        let with = |rank, count| Said { count, ..said(rank, call, 24, if rank < 3 { "a.py:2" } else { "" }) };
+        let error = of(&[with(0, Some((1, 3))), with(1, Some((1, 2))), with(2, Some((1, 3))), with(3, None)], "rows");
+        assert_eq!(error.class, MPI_ERR_TRUNCATE);
+        assert_eq!(
+            error.text,
+            "rank 3 called Reduce_scatter(), rank 1 called Reduce_scatter() with the count 2 for rank 1 (a.py:2) where \
+             ranks 0, 2 called Reduce_scatter() with the count 3 for rank 1 (a.py:2), on rows: all ranks must give the \
+             same counts"
         );
     }
 

@@ -22,7 +22,7 @@ mod spread;
 use super::build::{Builder, Place};
 use super::{Bytes, Form, Schedule};
 use crate::coll::apart::{self, Piece};
-use crate::coll::turn::{self, Called, Detail};
+use crate::coll::turn::{self, Called, Detail, Facts};
 use crate::coll::{Arg, Collective, Row, total};
 use crate::datatype::region::Region;
 use crate::status::Call;
@@ -115,10 +115,21 @@ impl Builder<'_> {
             | Collective::Exscan { op, .. } => Some(*op),
             _ => None,
         };
-        let detail = if check::is_on() { Detail::of(self.e, op, block.as_ref()) } else { Detail::NONE };
+        let counts = match what {
+            // Of equal blocks the sum says all.
+            Collective::ReduceScatter { counts, .. } if self.call == Call::ReduceScatter && !self.is_inter() => counts,
+            _ => &[][..],
+        };
+        let facts = Facts { op, block, counts };
+        let checks = check::is_on();
+        let detail = if checks { Detail::of(self.e, &facts) } else { Detail::NONE };
         let bytes = size.unwrap_or(turn::ANY_BYTES);
         turn::take_place(self.e, self.core);
-        turn::count(Some(self.e), self.core, self.call, form, self.common_root(what), bytes, detail)
+        let called = turn::count(Some(self.e), self.core, self.call, form, self.common_root(what), bytes, detail)?;
+        if checks {
+            turn::keep_row(self.core, &called, &facts);
+        }
+        Ok(called)
     }
 
     /// The root, where all ranks say the same: on an intercommunicator the groups do not.
