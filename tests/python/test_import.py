@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -286,6 +287,24 @@ class Library(AloneCase):
                 [compiler, "-shared", "-fPIC", "-Wl,-soname,libmpi.so.12", "-o", str(library), str(source)], check=True
             )
             self.refused(str(library), "ABI")
+
+    def test_another_build_of_ours_makes_one_job(self) -> None:
+        self.need_ours("its mpiexec knows its library")
+        spec = importlib.util.find_spec("mpi4py")
+        assert spec is not None and spec.submodule_search_locations
+        ours = Path(spec.submodule_search_locations[0], "lib", "libmpi_abi.so.1")
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "libmpi_abi.so.1")
+            shutil.copy(ours, copy)
+            code = "from mpi4py import MPI; print(MPI.COMM_WORLD.allreduce(1))"
+            for value in str(copy), folder:
+                ended = python(code, ranks=2, MPI4PY_LIBMPI=value)
+                self.assertEqual((ended.status, ended.out, ended.err), (0, "2\n2\n", ""), ended.text)
+            # What lies there is another library by now.
+            copy.write_bytes(b"\x7fELF")
+            ended = python("", ranks=2, MPI4PY_LIBMPI=str(copy))
+            self.assertEqual(ended.status, 0, ended.text)
+            self.assertIn(f"MPI4PY_LIBMPI={copy} is set: with that library this mpiexec starts 2 separate jobs", ended.err)
 
     def test_a_name_that_nobody_knows(self) -> None:
         self.refused("no-such-mpi")

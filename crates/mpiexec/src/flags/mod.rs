@@ -3,6 +3,7 @@
 
 pub(crate) mod defs;
 pub(crate) mod hosts;
+mod library;
 pub(crate) mod parse;
 pub(crate) mod plan;
 

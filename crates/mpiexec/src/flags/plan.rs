@@ -131,11 +131,10 @@ fn ignored_flags(args: &Args) -> Vec<String> {
 /// The ranks' Python would load another MPI, for which this launcher makes no job: each would be alone.
 fn foreign_library(group: &Group) -> Option<String> {
     let entry = group.program.env.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"MPI4PY_LIBMPI="))?;
-    let own = std::env::current_exe().ok().and_then(|exe| exe.ancestors().nth(2)?.canonicalize().ok());
     let library = Path::new(OsStr::from_bytes(entry));
-    let is_own = library.canonicalize().is_ok_and(|library| own.is_some_and(|own| library.starts_with(own)));
+    let dir = group.program.dir.as_ref().map_or(Path::new(""), |dir| Path::new(OsStr::from_bytes(dir.as_bytes())));
     let built_in = ["", "oxmpi", "builtin", "built-in"].iter().any(|name| entry.eq_ignore_ascii_case(name.as_bytes()));
-    (!built_in && !is_own).then(|| {
+    (!built_in && !super::library::is_ours(library, dir)).then(|| {
         format!(
             "note: MPI4PY_LIBMPI={} is set: with that library this mpiexec starts {} separate jobs of one rank; use the \
              mpiexec that belongs to it, or unset the variable",
