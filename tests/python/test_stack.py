@@ -53,7 +53,7 @@ class Look(AloneCase):
         def command(*words: str) -> Ended:
             return run(["sh", "-c", f'cd "{folder}"; exec "$@"', "sh", *mpiexec(), *words])
 
-        barrier = r"Barrier on MPI_COMM_WORLD at x.py:7 waits for ranks 0,1, for \d s\n"
+        barrier = r"Barrier on MPI_COMM_WORLD at x.py:7 waits for ranks 0, 1, for \d s\n"
         expected = [
             rf"\Ajob {pid}: 4 ranks of .*x.py, running for 0:00:\d\d\n",
             r"\nrank 0 sleeps outside of MPI\n  x.py:5 in idle\n  x.py:9 in <module>\n",
@@ -67,7 +67,7 @@ class Look(AloneCase):
             stack = command("stack", str(pid))
         listed = command("ps").out
         self.assertRegex(listed, rf"(?m)^ *{pid} +4 +0:00:\d\d  .*x.py$")
-        self.assertRegex(listed, rf"\n +ranks 2,3 {barrier}")
+        self.assertRegex(listed, rf"\n +ranks 2, 3 {barrier.replace(' waits ', ' wait ')}")
         # A look leaves no trace, and does not change what a rank does.
         self.assertEqual(command("stack", str(pid)).out.count("idle"), stack.out.count("idle"))
         os.kill(pid, 0)

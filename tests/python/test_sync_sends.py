@@ -97,7 +97,7 @@ class Unsafe(SyncCase):
             """
         )
         self.assertEqual(ended.status, 1, ended.text)
-        self.assertIn("  ranks 0,1 Waitany at x.py:4 waits\n", ended.err)
+        self.assertIn("  ranks 0, 1 Waitany at x.py:4 wait\n", ended.err)
 
     def test_a_ring_in_which_all_send_first(self) -> None:
         ended = self.sync(
@@ -114,7 +114,7 @@ class Unsafe(SyncCase):
         self.stands_still(
             ended,
             *(
-                f"  rank {rank} Wait for a send to rank {(rank + 1) % 3}, tag 0, of 1 bytes on MPI_COMM_WORLD"
+                f"  rank {rank} Wait for a send to rank {(rank + 1) % 3}, tag 0, of 1 byte on MPI_COMM_WORLD"
                 " at x.py:5 waits for its receive"
                 for rank in range(3)
             ),
@@ -131,14 +131,14 @@ class Unsafe(SyncCase):
         )
         self.stands_still(
             ended,
-            "  rank 0 Send(dest=1, tag=3) of 1 bytes on MPI_COMM_WORLD at x.py:4 waits for its receive",
+            "  rank 0 Send(dest=1, tag=3) of 1 byte on MPI_COMM_WORLD at x.py:4 waits for its receive",
             "  rank 1 has ended",
         )
 
     def test_a_send_to_oneself(self) -> None:
         ended = self.sync('from mpi4py import MPI\nMPI.COMM_SELF.Send(b"x", 0)', ranks=1)
         self.assertEqual(ended.status, 1, ended.text)
-        self.assertIn("rank 0 Send(dest=0, tag=0) of 1 bytes on MPI_COMM_SELF at x.py:2", ended.err)
+        self.assertIn("rank 0 Send(dest=0, tag=0) of 1 byte on MPI_COMM_SELF at x.py:2", ended.err)
         self.assertIn("  the rank was ended\n", ended.err)
 
     def test_the_place_is_that_of_the_user_not_of_the_package(self) -> None:
@@ -171,8 +171,8 @@ class Unsafe(SyncCase):
         lines = [
             HEAD,
             "  rank 0 Recv(source=ANY_SOURCE, tag=ANY_TAG) on MPI_COMM_WORLD at x.py:4 waits for a message",
-            "  rank 1 Barrier on MPI_COMM_WORLD at x.py:6 waits for ranks 0,2",
-            "  rank 2 Ssend(dest=1, tag=0) of 1 bytes on MPI_COMM_WORLD at x.py:8 waits for its receive",
+            "  rank 1 Barrier on MPI_COMM_WORLD at x.py:6 waits for ranks 0, 2",
+            "  rank 2 Ssend(dest=1, tag=0) of 1 byte on MPI_COMM_WORLD at x.py:8 waits for its receive",
             "  none of them waits in a standard send: the program stands still without --sync-sends as well",
             END,
             "",
@@ -222,7 +222,7 @@ class Threads(SyncCase):
         )
         self.ended_well(ended, "fine\nfine")
         self.assertIn(
-            "ranks 0,1 may have other threads, an alarm, or a handler of a signal, which may still send", ended.err
+            "ranks 0, 1 may have other threads, an alarm, or a handler of a signal, which may still send", ended.err
         )
 
     def test_all_threads_wait(self) -> None:

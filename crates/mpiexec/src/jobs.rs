@@ -2,7 +2,7 @@
 //! what each of their ranks does.
 
 use crate::ask;
-use crate::story::{self, Arrived};
+use crate::story::{Arrived, Words};
 use shm::os::proc;
 use shm::os::process::Pid;
 use shm::page::Seat;
@@ -27,7 +27,7 @@ pub(crate) struct Job {
 /// What a rank does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
-    pub(crate) words: String,
+    pub(crate) words: Words,
     /// Since so many milliseconds, if it waits.
     pub(crate) waits: Option<u64>,
 }
@@ -117,30 +117,29 @@ impl Job {
     fn state(&self, rank: u32, answer: &Answer, arrived: &Arrived) -> State {
         let page = self.segment.rank_page(rank);
         let stat = proc::stat(self.pid(rank)).filter(proc::Stat::runs);
-        let plain = |words: &str| State { words: words.to_owned(), waits: None };
+        let plain = |of_one, of_many| State { words: Words::new(of_one, of_many), waits: None };
         let stat = match (page.seat(), stat) {
-            (Seat::Empty, _) => return plain("has not begun MPI"),
-            (_, None) | (Seat::Aborted | Seat::Dead, _) => return plain("has ended"),
-            (_, Some(stat)) if matches!(stat.state, b'T' | b't') => return plain("is stopped"),
-            (Seat::Claimed, _) => return plain("begins MPI"),
-            (Seat::Finalized, _) => return plain("has finalized MPI"),
+            (Seat::Empty, _) => return plain("has not begun MPI", "have not begun MPI"),
+            (_, None) | (Seat::Aborted | Seat::Dead, _) => return plain("has ended", "have ended"),
+            (_, Some(stat)) if matches!(stat.state, b'T' | b't') => return plain("is stopped", "are stopped"),
+            (Seat::Claimed, _) => return plain("begins MPI", "begin MPI"),
+            (Seat::Finalized, _) => return plain("has finalized MPI", "have finalized MPI"),
             (Seat::Initialized, Some(stat)) => stat,
         };
         let size = self.segment.ranks();
-        let mut words: Vec<String> = Vec::new();
-        for told in &answer.waits {
-            words.push(format!("{} {}", story::call(told, size), story::outcome(told, &arrived.missing(told))));
-        }
+        let wait = |told| Words::of_wait(told, size, &arrived.missing(told));
+        let mut words: Vec<Words> = answer.waits.iter().map(wait).collect();
         let waits = (!words.is_empty()).then(|| liveness::now().saturating_sub(page.waits_since()));
         for site in &answer.polls {
             let at = if site.is_empty() { String::new() } else { format!(" at {site}") };
-            words.push(format!("polls (Test, Iprobe or their like){at}"));
+            let how = format!("(Test, Iprobe or their like){at}");
+            words.push(Words::new(format!("polls {how}"), format!("poll {how}")));
         }
         match stat.state {
-            _ if !words.is_empty() => State { words: words.join("; "), waits },
-            b'R' => plain("computes"),
-            b'D' => plain("waits for a file or device"),
-            _ => plain("sleeps outside of MPI"),
+            _ if !words.is_empty() => State { words: words.into_iter().collect(), waits },
+            b'R' => plain("computes", "compute"),
+            b'D' => plain("waits for a file or device", "wait for a file or device"),
+            _ => plain("sleeps outside of MPI", "sleep outside of MPI"),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::flags::plan::Refusal;
 use crate::jobs::{self, clock, folded, so_long};
-use crate::story::named;
 use std::ffi::OsString;
 
 /// Prints them.
@@ -24,7 +23,7 @@ pub(crate) fn ps(words: &[OsString]) -> Result<i32, Refusal> {
         println!("{pid:>8}  {:>5}  {:>9}  {}", job.segment.ranks(), clock(job.age()), job.program());
         let states = job.states().into_iter().map(|state| (state.words, state.waits));
         for (words, waits, ranks) in folded(states) {
-            println!("{:10}{} {words}{}", "", named(&ranks), so_long(waits));
+            println!("{:10}{}{}", "", words.said_of(&ranks), so_long(waits));
         }
     }
     Ok(0)

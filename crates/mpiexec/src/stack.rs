@@ -3,7 +3,6 @@
 
 use crate::flags::plan::Refusal;
 use crate::jobs::{self, Job, clock, folded, so_long};
-use crate::story::named;
 use shm::os::proc;
 use shm::os::process::{self, Pid};
 use shm::page::STACKS_SIGNAL;
@@ -35,7 +34,7 @@ pub(crate) fn stack(words: &[OsString]) -> Result<i32, Refusal> {
     let told =
         states.into_iter().zip(threads).map(|(state, text)| ((state.words, in_words(&text, &here)), state.waits));
     for ((words, stacks), waits, ranks) in folded(told) {
-        println!("{} {words}{}", named(&ranks), so_long(waits));
+        println!("{}{}", words.said_of(&ranks), so_long(waits));
         for line in stacks {
             println!("{line}");
         }

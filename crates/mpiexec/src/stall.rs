@@ -3,7 +3,7 @@
 //! `shm::stall`; here it is put into words.
 
 use crate::ask;
-use crate::story::{self, Arrived, named};
+use crate::story::{self, Arrived, Words, bytes, named};
 use shm::page::Seat;
 use shm::stall::{Stall, Stuck};
 use shm::told::{Answer, Differs, Message, Told};
@@ -84,14 +84,16 @@ impl Report {
             text.push_str(line);
         };
         let lines = self.lines();
-        for (line, ranks) in lines.iter().take(LINES) {
-            add(&format!("{} {line}", named(ranks)));
+        for (words, ranks) in lines.iter().take(LINES) {
+            add(&words.said_of(ranks));
         }
         if let Some(more @ 1..) = lines.len().checked_sub(LINES) {
-            add(&format!("... and {more} more waits like these"));
+            let s = if more == 1 { "" } else { "s" };
+            add(&format!("... and {more} more wait{s} like these"));
         }
         if let Some(odd) = self.odd(&lines) {
-            add(&format!("the odd one out: {}", named(odd)));
+            let ones = if odd.len() == 1 { "one" } else { "ones" };
+            add(&format!("the odd {ones} out: {}", named(odd)));
         }
         for line in self.messages().iter().take(MESSAGES) {
             add(line);
@@ -114,11 +116,11 @@ impl Report {
     }
 
     /// What the ranks do, without their numbers, and which do it.
-    fn lines(&self) -> Vec<(String, Vec<u32>)> {
-        let (mut lines, arrived) = (Vec::<(String, Vec<u32>)>::new(), self.arrived());
+    fn lines(&self) -> Vec<(Words, Vec<u32>)> {
+        let (mut lines, arrived) = (Vec::<(Words, Vec<u32>)>::new(), self.arrived());
         for (rank, told) in self.waits() {
             let missing = arrived.missing(told);
-            let line = format!("{} {}", story::call(told, self.size), story::outcome(told, &missing));
+            let line = Words::of_wait(told, self.size, &missing);
             match lines.iter_mut().find(|(known, _)| *known == line) {
                 Some((_, ranks)) if ranks.last() == Some(&rank) => {}
                 Some((_, ranks)) => ranks.push(rank),
@@ -127,15 +129,14 @@ impl Report {
         }
         for (over, what) in [(&self.ended, "ended"), (&self.finalized, "finalized MPI")] {
             if !over.is_empty() {
-                let have = if over.len() == 1 { "has" } else { "have" };
-                lines.push((format!("{have} {what}"), over.clone()));
+                lines.push((Words::new(format!("has {what}"), format!("have {what}")), over.clone()));
             }
         }
         lines
     }
 
     /// Who does something else than nearly all others.
-    fn odd<'a>(&self, lines: &'a [(String, Vec<u32>)]) -> Option<&'a [u32]> {
+    fn odd<'a>(&self, lines: &'a [(Words, Vec<u32>)]) -> Option<&'a [u32]> {
         let [(_, one), (_, two)] = lines else { return None };
         let (few, many) = if one.len() < two.len() { (one, two) } else { (two, one) };
         // Of three ranks one, of eight two.
@@ -158,11 +159,11 @@ impl Report {
                     count => (format!("{count} messages"), ", the first"),
                 };
                 lines.push(format!(
-                    "not received by rank {}: {number}{more} from rank {}, tag {}, of {} bytes{}",
+                    "not received by rank {}: {number}{more} from rank {}, tag {}, of {}{}",
                     rank.rank,
                     first.source,
                     first.tag,
-                    first.bytes,
+                    bytes(first.bytes),
                     on(&first.comm)
                 ));
             }
@@ -177,7 +178,7 @@ impl Report {
     }
 
     fn near(&self, rank: u32, told: &Told, (differs, message): &(Differs, Message)) -> String {
-        let Message { source, tag, bytes, comm, .. } = message;
+        let Message { source, tag, comm, .. } = message;
         let asked = match differs {
             Differs::Tag => format!("the receive asks for tag {}", told.what.tag),
             Differs::Comm => "the receive is on another communicator".to_owned(),
@@ -188,7 +189,8 @@ impl Report {
             Differs::More => format!("the receive asks for tag {}, on another communicator", told.what.tag),
         };
         format!(
-            "nearly what rank {rank} waits for: a message from rank {source}, tag {tag}, of {bytes} bytes{} is there; {asked}",
+            "nearly what rank {rank} waits for: a message from rank {source}, tag {tag}, of {}{} is there; {asked}",
+            bytes(message.bytes),
             on(comm)
         )
     }
@@ -334,7 +336,7 @@ mod tests {
         assert_eq!(
             report(ranks, &[3]).text(Occasion::SyncSends),
             "--sync-sends: no rank can go on, each waits for another one:\n  \
-             ranks 0,1 Barrier on MPI_COMM_WORLD at a.py:9 waits for ranks 2,3\n  \
+             ranks 0, 1 Barrier on MPI_COMM_WORLD at a.py:9 wait for ranks 2, 3\n  \
              rank 2 Recv(source=ANY_SOURCE, tag=ANY_TAG) on MPI_COMM_WORLD waits for a message\n  \
              rank 3 has ended\n  \
              none of them waits in a standard send: the program stands still without --sync-sends as well"
@@ -352,7 +354,7 @@ mod tests {
             report(ranks, &[]).text(DEADLOCK),
             "deadlock: no rank can go on, each waits for another one:\n  \
              rank 0 Recv(source=1, tag=7) on MPI_COMM_WORLD at a.py:5 waits for a message\n  \
-             ranks 1-3 Barrier on MPI_COMM_WORLD at a.py:9 waits for rank 0\n  \
+             ranks 1-3 Barrier on MPI_COMM_WORLD at a.py:9 wait for rank 0\n  \
              the odd one out: rank 0\n  \
              nearly what rank 0 waits for: a message from rank 1, tag 8, of 800 bytes on MPI_COMM_WORLD is there; the \
              receive asks for tag 7\n  \
@@ -367,13 +369,39 @@ mod tests {
         report.ranks[1].answer.unreceived = Some((2, message(3, 8)));
         let text = report.text(Occasion::Deadlock { goes_on: true });
         for line in [
-            "  ranks 0-2 Barrier on MPI_COMM_WORLD at a.py:9 waits for rank 3\n  rank 3 has ended\n  the odd one out: rank 3\n",
+            "  ranks 0-2 Barrier on MPI_COMM_WORLD at a.py:9 wait for rank 3\n  rank 3 has ended\n  the odd one out: rank 3\n",
             "  not received by rank 1: 2 messages, the first from rank 3, tag 8, of 800 bytes on MPI_COMM_WORLD\n",
             "  way out: all ranks of a communicator must call its collectives, in the same order\n",
             "  the job goes on (--deadlock=report)",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn one_of_a_thing_is_no_plural() {
+        let mut ranks: Vec<_> =
+            (0..33).map(|rank| (rank, told(Call::Recv, About::Receive, 1, rank as i32, ""))).collect();
+        ranks[0].1.near = Some((Differs::Tag, Message { bytes: 1, ..message(1, 8) }));
+        ranks[1].1.what.about = About::Send;
+        ranks[1].1.what.bytes = 1;
+        let mut one_more = report(ranks, &[40, 42]);
+        one_more.finalized = vec![41];
+        let text = one_more.text(DEADLOCK);
+        for line in
+            ["of 1 byte on MPI_COMM_WORLD waits for its receive\n", "tag 8, of 1 byte on", "... and 3 more waits like"]
+        {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        (one_more.ended, one_more.finalized) = (Vec::new(), Vec::new());
+        assert!(one_more.text(DEADLOCK).contains("\n  ... and 1 more wait like these\n"));
+        one_more.ranks.truncate(1);
+        (one_more.ended, one_more.finalized) = (vec![1, 3], vec![2]);
+        let text = one_more.text(DEADLOCK);
+        assert!(text.contains("\n  ranks 1, 3 have ended\n  rank 2 has finalized MPI\n"), "{text}");
+        let same = (0..5).map(|rank| (rank, told(Call::Barrier, About::Other, -2, -1, ""))).collect();
+        let text = report(same, &[6, 7]).text(DEADLOCK);
+        assert!(text.contains("\n  the odd ones out: ranks 6, 7\n"), "{text}");
     }
 
     #[test]
@@ -403,7 +431,7 @@ mod tests {
         assert!(text.starts_with("deadlock suspected: it seems that no rank can go on"), "{text}");
         assert!(
             text.ends_with(
-                "ranks 0,1 may have other threads, an alarm, or a handler of a signal, which may still send or receive"
+                "ranks 0, 1 may have other threads, an alarm, or a handler of a signal, which may still send or receive"
             ),
             "{text}"
         );

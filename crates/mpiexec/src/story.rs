@@ -6,9 +6,46 @@ use shm::told::{Answer, Called, Told};
 use shm::waiting::{About, What};
 use std::collections::{BTreeSet, HashMap};
 
-/// "rank 3", "ranks 0-2,5".
+/// "rank 3", "ranks 0-2, 5".
 pub(crate) fn named(ranks: &[u32]) -> String {
-    format!("rank{} {}", if ranks.len() == 1 { "" } else { "s" }, ranges(ranks))
+    format!("rank{} {}", if ranks.len() == 1 { "" } else { "s" }, ranges(ranks).replace(',', ", "))
+}
+
+/// "1 byte", "80 bytes".
+pub(crate) fn bytes(n: u64) -> String {
+    format!("{n} byte{}", if n == 1 { "" } else { "s" })
+}
+
+/// What a rank does, or several do, in words: "waits" and "wait".
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Words {
+    pub(crate) of_one: String,
+    pub(crate) of_many: String,
+}
+
+impl Words {
+    pub(crate) fn new(of_one: impl Into<String>, of_many: impl Into<String>) -> Self {
+        Self { of_one: of_one.into(), of_many: of_many.into() }
+    }
+
+    /// A wait, and what for: the ranks that are `missing` in a call of all ranks, or a message.
+    pub(crate) fn of_wait(told: &Told, size: u32, missing: &[u32]) -> Self {
+        let (call, what_for) = (call(told, size), what_for(told, missing));
+        Self::new(format!("{call} waits{what_for}"), format!("{call} wait{what_for}"))
+    }
+
+    /// With the ranks that do it: "ranks 0, 2 wait".
+    pub(crate) fn said_of(&self, ranks: &[u32]) -> String {
+        format!("{} {}", named(ranks), if ranks.len() == 1 { &self.of_one } else { &self.of_many })
+    }
+}
+
+impl FromIterator<Words> for Words {
+    /// One after the other.
+    fn from_iter<I: IntoIterator<Item = Words>>(all: I) -> Self {
+        let (one, many): (Vec<_>, Vec<_>) = all.into_iter().map(|words| (words.of_one, words.of_many)).unzip();
+        Self::new(one.join("; "), many.join("; "))
+    }
 }
 
 /// The call, its communicator and place: what the program has there. The job has `size` ranks.
@@ -22,17 +59,17 @@ pub(crate) fn call(told: &Told, size: u32) -> String {
         (world, _) => format!("{world} of the job"),
     };
     let tag = if what.tag == ANY_TAG { "ANY_TAG".to_owned() } else { what.tag.to_string() };
-    let bytes = what.bytes;
+    let bytes = bytes(what.bytes);
     let elsewhere = Call::names_requests(what.call) || what.call == Call::Finalize as u32;
     let operation = match what.about {
         About::Other if what.operation != 0 => format!("{call} for {}", name_of_operation(what.operation)),
         About::Other => call.to_owned(),
         About::Send | About::HeldSend if elsewhere => {
-            format!("{call} for a send to rank {peer}, tag {tag}, of {bytes} bytes")
+            format!("{call} for a send to rank {peer}, tag {tag}, of {bytes}")
         }
         About::Receive if elsewhere && peer == "ANY_SOURCE" => format!("{call} for a receive from {peer}, tag {tag}"),
         About::Receive if elsewhere => format!("{call} for a receive from rank {peer}, tag {tag}"),
-        About::Send | About::HeldSend => format!("{call}(dest={peer}, tag={tag}) of {bytes} bytes"),
+        About::Send | About::HeldSend => format!("{call}(dest={peer}, tag={tag}) of {bytes}"),
         About::Receive => format!("{call}(source={peer}, tag={tag})"),
     };
     let at = if story.site.is_empty() { String::new() } else { format!(" at {}", story.site) };
@@ -53,14 +90,14 @@ fn communicator(told: &Told, size: u32) -> String {
 }
 
 /// What it waits for: a message, or the ranks that are `missing` in a call of all ranks.
-pub(crate) fn outcome(told: &Told, missing: &[u32]) -> String {
+fn what_for(told: &Told, missing: &[u32]) -> String {
     match told.what.about {
-        About::Send | About::HeldSend => "waits for its receive".to_owned(),
-        About::Receive => "waits for a message".to_owned(),
-        About::Other if !missing.is_empty() => format!("waits for {}", named(missing)),
+        About::Send | About::HeldSend => " for its receive".to_owned(),
+        About::Receive => " for a message".to_owned(),
+        About::Other if !missing.is_empty() => format!(" for {}", named(missing)),
         About::Other => match u32::try_from(told.what.peer) {
-            Ok(peer) if !is_collective(told) => format!("waits for rank {peer}"),
-            _ => "waits".to_owned(),
+            Ok(peer) if !is_collective(told) => format!(" for rank {peer}"),
+            _ => String::new(),
         },
     }
 }
@@ -142,7 +179,7 @@ pub(crate) mod tests {
     }
 
     fn words(told: &Told) -> String {
-        format!("{} {}", call(told, 4), outcome(told, &[]))
+        Words::of_wait(told, 4, &[]).of_one
     }
 
     #[test]
@@ -197,7 +234,9 @@ pub(crate) mod tests {
         assert_eq!(arrived.missing(&barrier), [1, 3]);
         assert_eq!(arrived.missing(&elsewhere), [0, 2, 3]);
         assert_eq!(arrived.missing(&recv), [0; 0]);
-        assert_eq!(outcome(&barrier, &[1, 3]), "waits for ranks 1,3");
+        let words = Words::of_wait(&barrier, 4, &[1, 3]);
+        assert_eq!(words.said_of(&[0]), "rank 0 Barrier on MPI_COMM_WORLD waits for ranks 1, 3");
+        assert_eq!(words.said_of(&[0, 2]), "ranks 0, 2 Barrier on MPI_COMM_WORLD wait for ranks 1, 3");
     }
 
     #[test]
@@ -224,6 +263,6 @@ pub(crate) mod tests {
         assert_eq!(Arrived::of([(3, &none)].into_iter()).missing(&wait), [1]);
         wait.what.operation = shm::calls::operation(Call::Allreduce as u32, true);
         assert_eq!(call(&wait, 4), "Wait for Allreduce_init on MPI_COMM_WORLD at x.py:3");
-        assert_eq!(outcome(&wait, &[2]), "waits for rank 2");
+        assert_eq!(what_for(&wait, &[2]), " for rank 2");
     }
 }

@@ -8,7 +8,7 @@ fn a_running_job_is_listed_with_what_its_ranks_do() {
     let mut job = start(&["--deadlock=off", "-n", "2", &rank(), "held", "2", ":", "-n", "1", &rank(), "work", "20"]);
     let pid = job.id().to_string();
     let begun = Instant::now();
-    let waits = "ranks 0,1 Send(dest=2, tag=7) of 80000 bytes on MPI_COMM_WORLD at x.py:12 waits for its receive, for ";
+    let waits = "ranks 0, 1 Send(dest=2, tag=7) of 80000 bytes on MPI_COMM_WORLD at x.py:12 wait for its receive, for ";
     loop {
         let stack = run(&["stack", &pid]);
         if stack.stdout.contains(waits) && stack.stdout.contains("rank 2 sleeps outside of MPI\n") {

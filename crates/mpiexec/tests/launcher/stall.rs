@@ -51,7 +51,7 @@ fn other_threads_make_it_a_suspicion_that_is_said_once() {
     let said = outcome.stderr.matches("it seems that no rank can go on").count();
     outcome.must(said == 1, "once");
     outcome.says(
-        "a suspicion, the job goes on: ranks 0,1 may have other threads, an alarm, or a handler of a signal, which may still send or receive",
+        "a suspicion, the job goes on: ranks 0, 1 may have other threads, an alarm, or a handler of a signal, which may still send or receive",
     );
 }
 
@@ -108,7 +108,7 @@ fn without_the_flag_a_suspicion_is_said_when_it_has_lasted() {
     short.must(short.stderr.is_empty(), "no report");
     let long = held("8");
     long.must(long.stderr.matches("deadlock suspected: it seems that no rank can go on").count() == 1, "once");
-    long.says("this is a suspicion, the job goes on: ranks 0,1 may have other threads, an alarm, or a handler");
+    long.says("this is a suspicion, the job goes on: ranks 0, 1 may have other threads, an alarm, or a handler");
 }
 
 #[test]
