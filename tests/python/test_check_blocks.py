@@ -360,3 +360,121 @@ class Rows(BlocksCase):
             """
         for ranks in (1, 2, 4):
             self.ends_well(code, ranks)
+
+
+class TwoGroups(BlocksCase):
+    """Reductions between two groups."""
+
+    SIDES = """
+        side = rank % 2
+        half = comm.Split(side, rank)
+        inter = half.Create_intercomm(0, comm, 1 - side, 5)
+        inter.name = "between"
+        """
+
+    def fails(self, code: str, name: str, one: str, two: str, rule: str) -> None:
+        """Two ranks on each side: the job ends with the sentence of one of the two, as that sees it."""
+        ended = self.job(textwrap.dedent(self.SIDES) + textwrap.dedent(code), 4)
+        self.assertEqual(ended.status, 1, ended.text)
+        seen = (f"ranks 0, 1 of the other group {x} where ranks 0, 1 {y}" for x, y in ((one, two), (two, one)))
+        self.assertRegex(ended.err, rf"mpi4py.MPI.Exception: {name}: ({'|'.join(seen)}), on between: {rule}\n")
+
+    def test_operation_type_and_count_of_both(self) -> None:
+        for form, name in (("Allreduce", "Allreduce"), ("Iallreduce", "Iallreduce")):
+            for ours, theirs, kind, words in (
+                (
+                    "a[:3], whole[:3], MPI.SUM",
+                    "a[:3], whole[:3], MPI.MAX",
+                    "OP",
+                    (r"\(op=MPI_SUM\)", r"\(op=MPI_MAX\)"),
+                ),
+                ("a[:3], whole[:3]", "a[:2], whole[:2]", "TRUNCATE", (r"\(\) of 3 x MPI_INT", r"\(\) of 2 x MPI_INT")),
+                ("a[:3], whole[:3]", "f, f.copy()", "TYPE", (r"\(\) of 3 x MPI_INT", r"\(\) of 3 x MPI_FLOAT")),
+            ):
+                with self.subTest(name=name, kind=kind):
+                    wait = ".Wait()" if form[0] == "I" else ""
+                    code = f"""
+                        f = np.zeros(3, "f")
+                        if side == 0:
+                            inter.{form}({ours}){wait}
+                        else:
+                            inter.{form}({theirs}){wait}
+                        """
+                    one, two = (
+                        f"called {name}{word} \\(x.py:{line}\\)" for word, line in zip(words, (9, 11), strict=True)
+                    )
+                    self.fails(
+                        code, f"MPI_ERR_{kind}", one, two, "(counts and types|the operation) must .* on all ranks"
+                    )
+
+    def test_the_sum_of_the_counts_of_both(self) -> None:
+        code = """
+            counts = [3, 1] if side == 0 else [1, 1]
+            inter.Reduce_scatter(a[: sum(counts)], whole[: counts[half.rank]], counts)
+            """
+        four, two = (rf"called Reduce_scatter\(\) of {n} x MPI_INT \(x.py:8\)" for n in (4, 2))
+        self.fails(code, "MPI_ERR_TRUNCATE", four, two, "counts and types must agree on all ranks")
+
+    def test_the_root_and_the_other_group(self) -> None:
+        # Both ends of a block get the sentence, others nothing; and the communicator stays in order.
+        code = """
+            root = ({0: MPI.ROOT}.get(rank, MPI.PROC_NULL)) if side == 0 else 0
+            def reduce(n, op=MPI.SUM, array=a):
+                return text(lambda: inter.Reduce(array[:n], whole[:n] if array is a else array[n:], op, root))
+            def told(words, *wrong):
+                # Of rank 0, which has the root, and of those ranks.
+                return [(rank, words)] if rank in (0, *wrong) else []
+            others = range(1, size, 2)
+            big = np.zeros(2 * 50_000, "i")
+            f = np.zeros(8, "f")
+            for said, words, wrong in (
+                (reduce(3), "", others),
+                (reduce(3 if rank == 0 else 2), "2 x MPI_INT (8 bytes)", others),
+                (reduce(3 if rank != 1 else 4), "4 x MPI_INT (16 bytes)", [1]),
+                (reduce(50_000 if rank else 30_000, array=big), "sends 50000 x MPI_INT (200000 bytes)", others),
+                (reduce(30_000 if rank else 50_000, array=big), "expects 50000 x MPI_INT (200000 bytes)", others),
+                (reduce(4, array=f if rank == 0 else a), "4 x MPI_FLOAT (16 bytes)", others),
+                (reduce(4, MPI.MAX if rank == 0 else MPI.SUM), "expects 4 x MPI_INT (16 bytes) for MPI_MAX from", others),
+                # Of the root's group only the root says what it wants.
+                (reduce(9 if side == 0 and rank else 4, MPI.MIN if side == 0 and rank else MPI.SUM), "", others),
+            ):
+                assert bool(said) == bool(words and rank in (0, *wrong)), (said, words)
+                if said:
+                    assert words in said and "Reduce: rank " in said and "of the other group" in said, said
+                    assert said.endswith(" on both sides") or "differ" in said, said
+            a[:] = 1
+            assert not reduce(5)
+            assert rank or (whole[:5] == inter.remote_size).all(), whole[:5]
+            inter.Free()
+            half.Free()
+            """
+        for ranks in (2, 4):
+            self.ends_well(textwrap.dedent(self.SIDES) + textwrap.dedent(code), ranks)
+
+    def test_what_is_no_difference(self) -> None:
+        code = """
+            n = 12
+            for size_of in (1, 5_000):
+                give, got = np.ones(n * size_of, "i"), np.zeros(n * size_of, "i")
+                inter.Allreduce(give, got)
+                assert (got == inter.remote_size).all()
+                inter.Iallreduce(give, got, MPI.MAX).Wait()
+                # The groups need not have the same counts, nor as many ranks.
+                mine = [n * size_of // inter.size] * inter.size
+                got = np.zeros(mine[0], "i")
+                inter.Reduce_scatter(give, got, mine)
+                assert (got == inter.remote_size).all()
+                got[:] = 0
+                inter.Reduce_scatter_block(give, got)
+                assert (got == inter.remote_size).all()
+            pair = MPI.INT.Create_contiguous(2).Commit()
+            op = MPI.Op.Create(lambda x, y, kind: None)
+            inter.Allreduce([a, 2, pair] if side else [a, 4, MPI.INT], [whole, 2, pair] if side else [whole, 4, MPI.INT], op)
+            inter.Barrier()
+            op.Free()
+            pair.Free()
+            inter.Free()
+            half.Free()
+            """
+        for ranks in (2, 3, 5):
+            self.ends_well(textwrap.dedent(self.SIDES) + textwrap.dedent(code), ranks)

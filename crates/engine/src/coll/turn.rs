@@ -198,13 +198,22 @@ impl Detail {
         let Some((block, kind)) = kind.filter(|(_, kind)| !(kind.is_of_objects() || kind.is_packed())) else {
             return Self::NONE;
         };
-        let name = |handle: usize| Some(handle as u64).filter(|name| *name < MADE).unwrap_or(MADE);
-        let op = op.map_or(0, |op| name(op.0));
+        let op = op.map_or(0, op_name);
         let Signature { elements, hash, .. } = kind.signature().repeat(block.count as u64);
         let words = op | name(block.datatype.0) << NAME_BITS | (block.count as u64) << (2 * NAME_BITS);
         let hash = mix(mix(hash ^ op << 32) ^ elements);
         Self { words, hash: counts.iter().fold(hash, |hash, count| mix(hash ^ *count as u64)) }
     }
+}
+
+/// An operation or a type as it can be named.
+fn name(handle: usize) -> u64 {
+    Some(handle as u64).filter(|name| *name < MADE).unwrap_or(MADE)
+}
+
+/// An operation as [`op_words`] reads it.
+pub(super) fn op_name(op: Op) -> u64 {
+    name(op.0)
 }
 
 /// The operation in [`Called::detail`], in words.

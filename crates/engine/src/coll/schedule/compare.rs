@@ -3,36 +3,44 @@
 //! go, and each compares. A difference is an error of both. The steps are made in `plan/compared`.
 
 use crate::check::Note;
+use crate::coll::turn;
 use crate::{Error, Result};
-use mpi_abi::consts::{MPI_ERR_OTHER, MPI_ERR_TRUNCATE, MPI_ERR_TYPE};
+use mpi_abi::consts::{MPI_ERR_OP, MPI_ERR_OTHER, MPI_ERR_TRUNCATE, MPI_ERR_TYPE};
 
 /// A block as one side sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) bytes: usize,
+    /// The operation that it is combined with, as [`turn::op_name`] has it; 0 = none.
+    pub(super) op: u64,
     pub(super) note: Note,
 }
 
 impl Block {
     /// Bytes of a message with one: the longest that there can be, so that a receiver needs not know.
-    pub(super) const MESSAGE: usize = 8 + Note::MOST;
+    pub(super) const MESSAGE: usize = 16 + Note::MOST;
 
     /// As a message.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut message = [&(self.bytes as u64).to_ne_bytes()[..], &self.note.encode()].concat();
+        let mut message =
+            [&(self.bytes as u64).to_ne_bytes()[..], &self.op.to_ne_bytes(), &self.note.encode()].concat();
         message.resize(Self::MESSAGE, 0);
         message
     }
 
     fn decode(message: &[u8]) -> Option<Self> {
-        let (bytes, note) = message.split_first_chunk::<8>()?;
+        let (bytes, rest) = message.split_first_chunk::<8>()?;
+        let (op, note) = rest.split_first_chunk::<8>()?;
         let (note, _) = Note::decode(note)?;
-        Some(Self { bytes: u64::from_ne_bytes(*bytes) as usize, note })
+        Some(Self { bytes: u64::from_ne_bytes(*bytes) as usize, op: u64::from_ne_bytes(*op), note })
     }
 
     /// Whether both have the same values. What is packed may be anything of its length, and an object is as long as
     /// it is.
     fn fits(&self, other: &Self) -> bool {
+        if self.op != other.op {
+            return false;
+        }
         if self.note.packed || other.note.packed {
             return self.bytes == other.bytes;
         }
@@ -43,6 +51,11 @@ impl Block {
     fn amount(&self) -> String {
         let s = if self.bytes == 1 { "" } else { "s" };
         format!("{} ({} byte{s})", self.note.text, self.bytes)
+    }
+
+    /// ` for MPI_SUM`.
+    fn purpose(&self) -> String {
+        turn::op_words(self.op).map_or_else(String::new, |op| format!(" for {op}"))
     }
 }
 
@@ -109,17 +122,24 @@ impl Comparison {
 
 /// The error of a block that is sent by one and expected by another one as something else.
 fn different(name: &str, on: &str, (sender, sent): (&str, &Block), (receiver, expected): (&str, &Block)) -> Error {
-    let class = if sent.bytes == expected.bytes { MPI_ERR_TYPE } else { MPI_ERR_TRUNCATE };
+    let (class, rule) = match () {
+        () if sent.op != expected.op => (MPI_ERR_OP, "the operation must be the same"),
+        () if sent.bytes != expected.bytes => (MPI_ERR_TRUNCATE, "counts and types must agree"),
+        () => (MPI_ERR_TYPE, "counts and types must agree"),
+    };
+    let amount = |block: &Block| {
+        let purpose = if class == MPI_ERR_OP { block.purpose() } else { String::new() };
+        format!("{}{purpose}", block.amount())
+    };
     let to = if sender == receiver { "itself" } else { receiver };
     let from = if sender == receiver { "itself" } else { sender };
     Error::new(
         class,
         format!(
-            "{name}: {sender} sends {} to {to} ({}), {receiver} expects {} from {from} ({}){on}: counts and types must \
-             agree on both sides",
-            sent.amount(),
+            "{name}: {sender} sends {} to {to} ({}), {receiver} expects {} from {from} ({}){on}: {rule} on both sides",
+            amount(sent),
             sent.note.place,
-            expected.amount(),
+            amount(expected),
             expected.note.place,
         ),
     )
@@ -133,6 +153,8 @@ pub(super) fn check_own(name: &str, me: &str, on: &str, sent: &Block, expected: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mpi_abi::Op;
+    use mpi_abi::consts::{MPI_MAX, MPI_SUM};
 
     fn block(count: usize, kind: &str, size: usize, place: &str) -> Block {
         let note = Note {
@@ -142,7 +164,7 @@ mod tests {
             text: format!("{count} x {kind}"),
             place: place.into(),
         };
-        Block { bytes: count * size, note }
+        Block { bytes: count * size, op: 0, note }
     }
 
     fn compared(ours: &Block, theirs: &[Block]) -> Result<()> {
@@ -165,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_block_comes_as_it_was_told() {
-        let block = block(7, "MPI_INT", 4, "a.py:3");
+        let block = Block { op: 5, ..block(7, "MPI_INT", 4, "a.py:3") };
         let message = block.encode();
         assert_eq!(message.len(), Block::MESSAGE);
         assert_eq!(Block::decode(&message), Some(block));
@@ -188,5 +210,13 @@ mod tests {
         assert_eq!(error.class, MPI_ERR_TYPE);
         assert!(error.text.ends_with("; 2 other blocks of this rank differ, too"), "{}", error.text);
         assert_eq!(compared(&ours, &[block(39, "MPI_PACKED", 1, "")]).unwrap_err().class, MPI_ERR_TRUNCATE);
+        let with = |op: Op| Block { op: turn::op_name(op), ..ours.clone() };
+        let error = compared(&with(MPI_SUM), &[with(MPI_SUM), with(MPI_MAX)]).unwrap_err();
+        assert_eq!(error.class, MPI_ERR_OP);
+        assert_eq!(
+            error.text,
+            "Ialltoallv: rank 1 sends 10 x MPI_INT (40 bytes) for MPI_SUM to rank 4 (a.py:3), rank 4 expects 10 x MPI_INT \
+             (40 bytes) for MPI_MAX from rank 1 (a.py:3), on MPI_COMM_WORLD: the operation must be the same on both sides"
+        );
     }
 }

@@ -10,6 +10,7 @@ use super::super::build::{Builder, Place};
 use super::super::compare::{Block, Comparison, Ours, check_own};
 use super::neighbor::Edges;
 use super::{Bytes, Form};
+use crate::coll::turn::op_name;
 use crate::coll::{Arg, Collective, Row};
 use crate::comm::CommCore;
 use crate::status::Call;
@@ -34,13 +35,13 @@ struct Ends {
 fn is_concerned(call: Call, inter: bool) -> bool {
     use Call::{
         Allgather, Allgatherv, Alltoall, Alltoallv, Alltoallw, Bcast, Gather, Gatherv, NeighborAllgather,
-        NeighborAllgatherv, NeighborAlltoall, NeighborAlltoallv, NeighborAlltoallw, Scatter, Scatterv,
+        NeighborAllgatherv, NeighborAlltoall, NeighborAlltoallv, NeighborAlltoallw, Reduce, Scatter, Scatterv,
     };
     match call {
         Gatherv | Scatterv | Allgatherv | Alltoallv | Alltoallw | NeighborAllgather | NeighborAllgatherv
         | NeighborAlltoall | NeighborAlltoallv | NeighborAlltoallw => true,
         // Of two groups the ranks of one need not give what those of the other do.
-        Bcast | Gather | Scatter | Allgather | Alltoall => inter,
+        Bcast | Gather | Scatter | Allgather | Alltoall | Reduce => inter,
         _ => false,
     }
 }
@@ -100,7 +101,7 @@ impl Builder<'_> {
     /// A block of `arg`'s elements.
     fn block(&self, arg: &Arg) -> Result<Block> {
         let kind = self.kind(arg.datatype, arg.count)?;
-        Ok(Block { bytes: kind.size() * arg.count, note: check::note_of_block(arg.count, &kind) })
+        Ok(Block { bytes: kind.size() * arg.count, op: 0, note: check::note_of_block(arg.count, &kind) })
     }
 
     /// The blocks of a row for `n` ranks.
@@ -154,6 +155,17 @@ impl Builder<'_> {
                 (Place::Leaf(root), _, Some(recv)) => (none(), one(root, recv)?),
                 _ => (none(), none()),
             },
+            Collective::Reduce { send, recv, op, root } => {
+                let with_op = |ends: Vec<End>| -> Vec<End> {
+                    let with_op = |end: End| End { block: Block { op: op_name(*op), ..end.block }, ..end };
+                    ends.into_iter().map(with_op).collect()
+                };
+                match self.place(*root)? {
+                    Place::Root => (none(), with_op(all(recv)?)),
+                    Place::Leaf(root) => (with_op(one(root, send.as_ref().unwrap_or(recv))?), none()),
+                    Place::Outside => (none(), none()),
+                }
+            }
             Collective::Allgather { send, recv } => {
                 let incoming = row(recv)?;
                 let outgoing = match send {

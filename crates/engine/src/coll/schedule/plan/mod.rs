@@ -107,7 +107,7 @@ impl Builder<'_> {
         let block = self.common_block(what);
         let size = block.and_then(|arg| Some((self.e.types.get(arg.datatype).ok()?.size() * arg.count) as u64));
         let op = match what {
-            _ if self.is_inter() => None,
+            _ if !self.is_common(what) => None,
             Collective::Reduce { op, .. }
             | Collective::Allreduce { op, .. }
             | Collective::ReduceScatter { op, .. }
@@ -145,12 +145,19 @@ impl Builder<'_> {
         }
     }
 
+    /// Whether all ranks give or get alike. Of two groups one need not give what the other one does; in these it must,
+    /// which is looked at under `--check`.
+    fn is_common(&self, what: &Collective) -> bool {
+        let both_give = matches!(what, Collective::Allreduce { .. } | Collective::ReduceScatter { .. });
+        !self.is_inter() || (both_give && check::is_on())
+    }
+
     /// What each rank gives or gets, where all say the same.
     fn common_block(&self, what: &Collective) -> Option<Arg> {
         let block = |row: &Row| if let Row::Equal(arg) = row { Some(*arg) } else { None };
         let is_root = |root: c_int| self.place(root) == Ok(Place::Root);
         match what {
-            _ if self.is_inter() => None,
+            _ if !self.is_common(what) => None,
             Collective::Bcast { buffer, .. } => Some(*buffer),
             Collective::Reduce { send, recv, .. }
             | Collective::Allreduce { send, recv, .. }
