@@ -9,6 +9,7 @@ use super::area::{Area, LINE_BYTES, Step};
 use super::bcast::{bcast_bytes, expect_len, others};
 use super::buffers::{Arg, Shape, Source};
 use super::internal::{self, Copier};
+use super::note::{BY_MESSAGE, IN_CHUNK};
 use super::pieces::{self, Between, Incoming};
 use super::table::{Found, Way};
 use super::turn::{Facts, Turn};
@@ -20,11 +21,6 @@ use crate::status::Call;
 use crate::{Result, check, with};
 use mpi_abi::{Comm, Datatype};
 use std::ffi::c_int;
-
-/// Note in a line: the bytes are in the chunk.
-pub(super) const IN_CHUNK: u64 = 1;
-/// Note in a line: the bytes come, or are to be sent, as a message.
-pub(super) const BY_MESSAGE: u64 = 2;
 
 /// Blocks of different sizes in a buffer: per rank a count and a displacement in extents.
 #[derive(Clone, Copy)]

@@ -31,6 +31,7 @@ mod count;
 pub(crate) mod disagree;
 mod gather;
 pub(crate) mod internal;
+mod note;
 mod pieces;
 mod reduce;
 mod scan;

@@ -7,6 +7,7 @@
 
 use super::area::{Area, Published, Step};
 use super::bcast::others;
+use super::note::FIRST_PIECE;
 use super::turn::Turn;
 use crate::Result;
 use crate::comm::CommCore;
@@ -102,12 +103,9 @@ pub(super) unsafe fn scatter_leaf(
     Ok(())
 }
 
-/// Note in a line of Gather: the chunk has a piece of so many bytes in all (in the bits above).
-const IN_PIECES: u64 = 4;
-
 /// The bytes of a block of which the line's chunk has a piece.
 pub(super) fn total(line: &Published) -> Option<usize> {
-    (line.note & 0xff == IN_PIECES).then_some((line.note >> 8) as usize)
+    (line.note & 0xff == FIRST_PIECE).then_some((line.note >> 8) as usize)
 }
 
 /// Gives `len` bytes to the root, from `step` on.
@@ -129,7 +127,7 @@ pub(super) unsafe fn give<'a>(
         let place = area.chunk(step)?;
         // SAFETY: the chunk has room for the part, the source has it.
         unsafe { area.fill(place, from.wrapping_add(i * chunk), part(i, chunk, len)) };
-        area.publish_place(step, part(i, chunk, len), IN_PIECES | (len as u64) << 8);
+        area.publish_place(step, part(i, chunk, len), FIRST_PIECE | (len as u64) << 8);
         area.finish(step, false);
     }
     Ok(())

@@ -4,16 +4,9 @@
 //! (`pieces`), or the line announces messages.
 
 use super::area::{Area, LINE_BYTES, Published, Step};
-use super::gather::{BY_MESSAGE, IN_CHUNK};
+use super::note::{BLOCKS_IN_LINE, BLOCKS_IN_LINE_RANKS, BY_MESSAGE, IN_CHUNK, TABLE_OF_PIECES};
 use super::pieces::{self, Between};
 use crate::Result;
-
-/// Note in a line with blocks: lengths in its bytes (rank 0's lowest), the highest byte is this.
-const IN_LINE: u64 = 0xff << 56;
-/// So many lengths have room in a note.
-const IN_LINE_RANKS: usize = 7;
-/// Note in a line: the chunk has the lengths, the blocks come in pieces.
-const IN_PIECES: u64 = 3;
 
 /// How blocks go from a rank to the others.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +39,7 @@ pub(super) fn publish(
 ) -> Result<Way> {
     let table = ranks * 8;
     let total: usize = (0..ranks).map(&len).sum();
-    let in_line = total <= LINE_BYTES && ranks <= IN_LINE_RANKS;
+    let in_line = total <= LINE_BYTES && ranks <= BLOCKS_IN_LINE_RANKS;
     let chunk = area.chunk_bytes();
     let mut way = Way::Here;
     if !in_line && table + total > chunk {
@@ -63,11 +56,11 @@ pub(super) fn publish(
     let place = if in_line { area.line(step)? } else { area.piece(step, bytes)? };
     let mut at = if in_line { 0 } else { table };
     let mut note = if in_line {
-        IN_LINE
+        BLOCKS_IN_LINE
     } else if way == Way::Here {
         IN_CHUNK
     } else {
-        IN_PIECES
+        TABLE_OF_PIECES
     };
     for rank in 0..ranks {
         let len = len(rank);
@@ -89,7 +82,7 @@ pub(super) fn publish(
 /// Rank `me`'s block in what `from` published so.
 pub(super) fn find(area: &Area, step: Step<'_>, from: u32, line: &Published, ranks: usize, me: u32) -> Result<Found> {
     let me = me as usize;
-    if line.note & IN_LINE == IN_LINE {
+    if line.note & BLOCKS_IN_LINE == BLOCKS_IN_LINE {
         let len = |rank: usize| (line.note >> (8 * rank) & 0xff) as usize;
         return Ok(Found::Here(line.payload.wrapping_add((0..me).map(len).sum()), len(me)));
     }
@@ -99,7 +92,7 @@ pub(super) fn find(area: &Area, step: Step<'_>, from: u32, line: &Published, ran
     let chunk = area.piece_of(step, from, line.len)?.cast_const();
     // SAFETY: the rank wrote a table of `ranks` lengths at the beginning of the aligned chunk.
     let len = |rank: usize| unsafe { chunk.cast::<u64>().add(rank).read() } as usize;
-    if line.note == IN_PIECES {
+    if line.note == TABLE_OF_PIECES {
         return Ok(Found::Pieces(len(me), (0..ranks).map(len).max().unwrap_or(0)));
     }
     Ok(Found::Here(chunk.wrapping_add(ranks * 8 + (0..me).map(len).sum::<usize>()), len(me)))
