@@ -54,10 +54,23 @@ pub struct Turns {
 
 const DISPUTED: u64 = 1 << 16;
 
+/// The number of the collective after those that [`Turns::word`] has.
+#[inline]
+fn next_number(word: u64) -> u32 {
+    ((word >> 32) as u32).wrapping_add(1).max(1)
+}
+
 impl Turns {
     /// Ranks disagree: nothing is to be begun on this communicator any more.
     pub(super) fn dispute(&self) {
         self.word.fetch_or(DISPUTED, Ordering::Relaxed);
+    }
+
+    /// Remembers the counts of the collective that is counted next, for a report.
+    pub(super) fn remember(&self, facts: &Facts<'_>) {
+        if !facts.counts.is_empty() {
+            self.rows.keep(next_number(self.word.load(Ordering::Relaxed)), facts.counts);
+        }
     }
 }
 
@@ -186,7 +199,8 @@ impl Detail {
     pub(super) const NONE: Self = Self { words: 0, hash: 0 };
 
     #[cold]
-    fn asked(facts: &Facts<'_>) -> Self {
+    fn asked(core: &CommCore, facts: &Facts<'_>) -> Self {
+        core.turns.remember(facts);
         with(|e| Self::of(e, facts))
     }
 
@@ -287,7 +301,7 @@ pub(super) fn count(
     if turns & DISPUTED != 0 {
         return Err(disagree::once_more(core, engine));
     }
-    let number = ((turns >> 32) as u32).wrapping_add(1).max(1);
+    let number = next_number(turns);
     let past = (turns ^ detail.hash) & 0xffff;
     let what = packed(call, form, root) | past << PAST_AT;
     let called = Called { call, what, bytes, detail: detail.words, number };
@@ -297,13 +311,6 @@ pub(super) fn count(
     }
     core.turns.word.store(u64::from(number) << 32 | mix(called.what) >> 48, Ordering::Relaxed);
     Ok(called)
-}
-
-/// Remembers the counts of a collective that was counted, for a report.
-pub(super) fn keep_row(core: &CommCore, called: &Called, facts: &Facts<'_>) {
-    if !facts.counts.is_empty() {
-        core.turns.rows.keep(called.number, facts.counts);
-    }
 }
 
 impl<'a> Turn<'a> {
@@ -318,17 +325,8 @@ impl<'a> Turn<'a> {
         facts: impl FnOnce() -> Facts<'f>,
     ) -> Result<Self> {
         let bytes = bytes.map_or(ANY_BYTES, |bytes| bytes as u64);
-        if check::is_on() {
-            return Self::begin_checked(on, call, root, bytes, &facts());
-        }
-        Ok(Self { on, via: on, called: count(None, on, call, Form::Blocking, root, bytes, Detail::NONE)? })
-    }
-
-    #[cold]
-    fn begin_checked(on: &'a CommCore, call: Call, root: Option<u32>, bytes: u64, facts: &Facts<'_>) -> Result<Self> {
-        let called = count(None, on, call, Form::Blocking, root, bytes, Detail::asked(facts))?;
-        keep_row(on, &called, facts);
-        Ok(Self { on, via: on, called })
+        let detail = if check::is_on() { Detail::asked(on, &facts()) } else { Detail::NONE };
+        Ok(Self { on, via: on, called: count(None, on, call, Form::Blocking, root, bytes, detail)? })
     }
 
     /// The same for the management of communicators.

@@ -2,22 +2,26 @@
 //! be the same on all ranks (Reduce_scatter), so that a report can say which one differs.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// So many are remembered of each communicator: who looks for a difference is in the collective in question, or has
 /// started some more since.
 const KEPT: usize = 16;
 
-/// Those of a communicator, with the collectives' numbers.
+/// Rows with the collectives' numbers, the oldest first.
+type Kept = VecDeque<(u32, Vec<u64>)>;
+
+/// Those of a communicator. Elsewhere in memory, and only if there is one: what lies beside this is used by every
+/// collective.
 #[derive(Default)]
-pub(in super::super) struct Rows(Mutex<VecDeque<(u32, Vec<u64>)>>);
+pub(in super::super) struct Rows(OnceLock<Box<Mutex<Kept>>>);
 
 impl Rows {
     /// Remembers the row of collective `number`.
     #[cold]
     pub(in super::super) fn keep(&self, number: u32, counts: &[usize]) {
         // Whole even after a panic.
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.0.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner);
         if rows.len() == KEPT {
             rows.pop_front();
         }
@@ -26,7 +30,8 @@ impl Rows {
 
     /// The row of collective `number`; empty if there is none, or it is forgotten.
     pub(super) fn of(&self, number: u32) -> Vec<u64> {
-        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rows) = self.0.get() else { return Vec::new() };
+        let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.iter().find(|(known, _)| *known == number).map(|(_, row)| row.clone()).unwrap_or_default()
     }
 }

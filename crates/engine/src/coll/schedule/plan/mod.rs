@@ -121,15 +121,15 @@ impl Builder<'_> {
             _ => &[][..],
         };
         let facts = Facts { op, block, counts };
-        let checks = check::is_on();
-        let detail = if checks { Detail::of(self.e, &facts) } else { Detail::NONE };
+        let detail = if check::is_on() {
+            self.core.turns.remember(&facts);
+            Detail::of(self.e, &facts)
+        } else {
+            Detail::NONE
+        };
         let bytes = size.unwrap_or(turn::ANY_BYTES);
         turn::take_place(self.e, self.core);
-        let called = turn::count(Some(self.e), self.core, self.call, form, self.common_root(what), bytes, detail)?;
-        if checks {
-            turn::keep_row(self.core, &called, &facts);
-        }
-        Ok(called)
+        turn::count(Some(self.e), self.core, self.call, form, self.common_root(what), bytes, detail)
     }
 
     /// The root, where all ranks say the same: on an intercommunicator the groups do not.
