@@ -225,7 +225,9 @@ class Deadlocks(Case):
                 self.assertEqual(ended.status, 1, ended.text)
                 self.assertIn(HEAD, ended.err, ended.text)
                 line = rf"{name} on .* at x.py:3"
-                self.assertRegex(ended.err, rf"\n  (rank 0 {line} waits|ranks 0, 2 {line} wait) for rank 1\n", ended.text)
+                self.assertRegex(
+                    ended.err, rf"\n  (rank 0 {line} waits|ranks 0, 2 {line} wait) for rank 1\n", ended.text
+                )
 
     def test_a_rank_that_has_finalized_and_does_something_else(self) -> None:
         ended = self.job(

@@ -304,7 +304,9 @@ class Library(AloneCase):
             copy.write_bytes(b"\x7fELF")
             ended = python("", ranks=2, MPI4PY_LIBMPI=str(copy))
             self.assertEqual(ended.status, 0, ended.text)
-            self.assertIn(f"MPI4PY_LIBMPI={copy} is set: with that library this mpiexec starts 2 separate jobs", ended.err)
+            self.assertIn(
+                f"MPI4PY_LIBMPI={copy} is set: with that library this mpiexec starts 2 separate jobs", ended.err
+            )
 
     def test_a_name_that_nobody_knows(self) -> None:
         self.refused("no-such-mpi")
