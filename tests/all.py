@@ -72,6 +72,7 @@ def table(peers: dict[str, Library]) -> list[Step]:
                 "--allowlist",
                 ROOT / "python/tools/stubtest.txt",
                 "mpi4py.MPI",
+                "mpi4py.util.pkl5",
             ],
             300,
             off="" if (ROOT / "python/mpi4py/MPI.pyi").exists() else "there is no MPI.pyi yet",

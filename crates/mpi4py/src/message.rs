@@ -2,7 +2,7 @@
 
 use crate::buffer::spec;
 use crate::call::mpi_wait;
-use crate::comm::Comm;
+use crate::comm::{Comm, objects};
 use crate::handle::{H, Handle, handle_class, new_like};
 use crate::request::Request;
 use crate::status::{Out, Status};
@@ -29,6 +29,7 @@ impl Message {
     ///
     /// Forget the message; it cannot be freed.
     fn free(&self) {
+        objects::forget(self.raw());
         self.slot().set(MPI_MESSAGE_NULL);
     }
 
@@ -81,8 +82,13 @@ impl Message {
         let m = spec::recv(buf, self.source())?;
         let mut out = Out::new(status);
         let pointer = out.pointer();
+        // Before the call: afterwards another message may have this handle.
+        let probed = objects::forget(self.raw());
         let done = mpi_wait!(py, MPI_Mrecv_c(m.addr, m.count, m.datatype, &raw mut raw, pointer));
         out.store();
+        if raw == self.raw() {
+            objects::remember_again(raw, probed);
+        }
         if self.raw() != MPI_MESSAGE_NO_PROC || done.is_ok() {
             self.slot().set(raw);
         }
@@ -95,7 +101,12 @@ impl Message {
     fn Irecv(&self, py: Python<'_>, buf: &Bound<'_, PyAny>) -> PyResult<Py<Request>> {
         let (mut raw, mut request) = (self.raw(), MPI_REQUEST_NULL);
         let m = spec::recv(buf, self.source())?;
-        mpi_wait!(py, MPI_Imrecv_c(m.addr, m.count, m.datatype, &raw mut raw, &raw mut request))?;
+        let probed = objects::forget(raw);
+        let done = mpi_wait!(py, MPI_Imrecv_c(m.addr, m.count, m.datatype, &raw mut raw, &raw mut request));
+        if raw == self.raw() {
+            objects::remember_again(raw, probed);
+        }
+        done?;
         self.slot().set(raw);
         Request::make(py, request, m.keep)
     }

@@ -264,6 +264,20 @@ fn remember(message: abi::Message, status: &abi::Status, out: Option<&Bound<'_, 
     }
 }
 
+/// Takes back what is remembered of a message that is received as a buffer, or forgotten.
+pub(crate) fn forget(message: abi::Message) -> Option<abi::Status> {
+    let mut all = PROBED.lock().unwrap_or_else(PoisonError::into_inner);
+    let index = all.iter().rposition(|(known, _)| *known == message)?;
+    Some(all.swap_remove(index).1)
+}
+
+/// Undoes `forget`: the message is still there.
+pub(crate) fn remember_again(message: abi::Message, status: Option<abi::Status>) {
+    if let Some(status) = status {
+        remember(message, &status, None);
+    }
+}
+
 /// What the probe of a message found.
 pub(crate) fn probed(message: abi::Message) -> PyResult<abi::Status> {
     if message == MPI_MESSAGE_NO_PROC {

@@ -25,7 +25,7 @@ use crate::handle::{H, Handle, Slot, handle_class};
 use crate::status::{Out, Status};
 use mpi_abi as abi;
 use mpi_abi::consts::MPI_REQUEST_NULL;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::cell::{Ref, RefCell};
@@ -285,6 +285,21 @@ impl Request {
     #[pyo3(signature = (request = None))]
     fn new(request: Option<&Bound<'_, Request>>) -> Self {
         Self::copy_of(request)
+    }
+
+    /// _keep(self, obj: Any) -> None
+    ///
+    /// Let an object, whose memory the operation works on, live until it is over.
+    ///
+    /// For operations with `BOTTOM` and absolute addresses, which own nothing by themselves.
+    fn _keep(&self, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !matches!(&*self.owner(), Owner::None) {
+            return Err(PyValueError::new_err("the request keeps an object already"));
+        }
+        if self.raw() != MPI_REQUEST_NULL {
+            self.owner.put(Owner::Memory(Keep::Object(obj.clone().unbind())));
+        }
+        Ok(())
     }
 
     /// Wait(self, status: Status | None = None) -> Literal[True]
