@@ -73,6 +73,7 @@ def table(peers: dict[str, Library]) -> list[Step]:
                 ROOT / "python/tools/stubtest.txt",
                 "mpi4py.MPI",
                 "mpi4py.util.pkl5",
+                "mpi4py.util.dtlib",
             ],
             300,
             off="" if (ROOT / "python/mpi4py/MPI.pyi").exists() else "there is no MPI.pyi yet",

@@ -53,7 +53,7 @@ def want(condition: object, text: object) -> None:
 
 
 def files() -> None:
-    wanted = ("MPI.abi3.so", "__init__.py", "include/mpi.h", "lib/libmpi_abi.so.1", "lib/libmpi_abi.so")
+    wanted = ("MPI.abi3.so", "__init__.py", "include/mpi.h", "lib/libmpi_abi.so.1", "lib/libmpi_abi.so", "util/pkl5.py")
     for_others = ("libmpi.pxd", "MPI.pxd", "__init__.pxd", "MPI.h", "MPI_api.h", "include/mpi4py/mpi4py.h")
     for name in (*wanted, *for_others):
         want((PACKAGE / name).exists(), f"{PACKAGE / name} is missing")

@@ -12,7 +12,6 @@ from support.case import our_extension
 # Not here yet, and when.
 LATER = {
     "mpi4py.futures*": "futures: the issue of the Python packages",
-    "mpi4py.util.dtlib*": "util.dtlib: the issue of the Python packages",
     "mpi4py.util.pool*": "util.pool: the issue of the Python packages",
     "mpi4py.util.sync*": "util.sync: the issue of the Python packages",
     "mpi4py.bench*": "bench: the issue of the Python packages",
