@@ -8,7 +8,6 @@ The receiver has one block of memory, of which the arrays are views.
 `pickle` makes and reads the pickles: put another `Pickle` there for other functions, another protocol or threshold.
 """
 
-import struct
 import warnings
 from array import array
 
@@ -16,6 +15,7 @@ from .. import MPI
 from ..MPI import ANY_SOURCE, ANY_TAG, BOTTOM, BYTE, MESSAGE_NO_PROC, PROC_NULL, ROOT
 from ..MPI import Pickle as Pickle
 from ..MPI import Status as Status
+from . import _layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
     from ..typing import Buffer
 
 pickle = MPI.pickle
-
-# First bytes of a message with buffers; no pickle starts like this, and no text.
-_SIGN = b"\xf7oxmpi-object-1\0"
-# Where the pieces of such a message start.
-_ALIGN = 64
-_PADDING = bytes(_ALIGN)
-# A smaller array, and smaller than this part of its message, gets memory of its own: who keeps it and throws the others
-# away does not keep them all.
-_OWN = 256 << 10
-_OWN_PART = 4
 
 
 class _BigMPI:
@@ -58,10 +48,6 @@ class _BigMPI:
 _bigmpi = _BigMPI()
 
 
-def _up(length: int) -> int:
-    return -(-length // _ALIGN) * _ALIGN
-
-
 class _Outgoing:
     """An object ready to be sent."""
 
@@ -72,9 +58,8 @@ class _Outgoing:
         # Where it is not the data alone: what MPI reads until the message is sent.
         self.parts: list[Any] = []
         if buffers:
-            table = struct.pack(f"<{2 + len(buffers)}Q", len(buffers), len(data), *(b.nbytes for b in buffers))
-            self.parts = [(_SIGN + table).ljust(_up(len(_SIGN) + len(table)), b"\0"), data, *buffers]
-            self.size = sum(_up(len(part)) for part in self.parts)
+            self.parts = _layout.pieces(data, buffers)
+            self.size = sum(_layout.up(len(part)) for part in self.parts)
         elif self.size > _bigmpi.blocksize:
             self.parts = [data]
 
@@ -83,10 +68,10 @@ class _Outgoing:
         if len(self.parts) < 2:
             yield MPI.Get_address(self.data), len(self.data)
             return
-        padding = MPI.Get_address(_PADDING)
+        padding = MPI.Get_address(_layout.PADDING)
         for part in self.parts:
             yield MPI.Get_address(part), len(part)
-            yield padding, _up(len(part)) - len(part)
+            yield padding, _layout.up(len(part)) - len(part)
 
     def copy(self) -> MPI.buffer:
         """All in one piece."""
@@ -95,8 +80,8 @@ class _Outgoing:
         for part in self.parts or [self.data]:
             end = at + len(part)
             view[at:end] = part
-            at = min(_up(end), self.size)
-            view[end:at] = _PADDING[: at - end]
+            at = min(_layout.up(end), self.size)
+            view[end:at] = _layout.PADDING[: at - end]
         return memory
 
     def spec(self) -> "tuple[Any, int, MPI.Datatype]":
@@ -137,26 +122,7 @@ def _into(memory: MPI.buffer) -> "tuple[MPI.buffer, int, MPI.Datatype]":
 
 def _decode(memory: memoryview) -> "Any":
     """The object of a message."""
-    if memory[: len(_SIGN)] != _SIGN:
-        return pickle.loads(memory)
-    size, at = memory.nbytes, len(_SIGN)
-    try:
-        count, length = struct.unpack_from("<2Q", memory, at)
-        if count > size // 8:
-            raise struct.error
-        lengths = struct.unpack_from(f"<{count}Q", memory, at + 16)
-    except struct.error:
-        raise ValueError(f"the object that was received ({size} bytes) is damaged") from None
-    at = _up(at + 16 + 8 * count)
-    spans = []
-    for part in (length, *lengths):
-        if at + part > size:
-            raise ValueError(f"the object that was received ({size} bytes) is damaged")
-        spans.append(memory[at : at + part])
-        at = _up(at + part)
-    data, *views = spans
-    buffers = [bytearray(view) if view.nbytes < _OWN and view.nbytes < size // _OWN_PART else view for view in views]
-    return pickle.loads_oob(data, buffers)
+    return pickle.loads_oob(*_layout.split(memory)) if _layout.has_buffers(memory) else pickle.loads(memory)
 
 
 class _Receiving:
@@ -252,6 +218,7 @@ class Request(tuple[MPI.Request, ...]):
         return _finish(requests, found, statuses)
 
 
+# Of Request and Message, which have no class of ours in common: in mpi4py the base of both is tuple.
 def _same(one: "tuple[Any, ...]", other: "Any", kind: type, single: type) -> "Any":
     """Whether both stand for the same handles, those that are null apart."""
     if isinstance(other, single):
@@ -601,7 +568,7 @@ class _Blocks:
         end = 0
         for size in self.sizes:
             self.places.append(end)
-            end = _up(end + size)
+            end = _layout.up(end + size)
         self.memory = MPI.buffer.allocate(end)
 
     def spec(self) -> "tuple[Any, tuple[list[int], list[int]], MPI.Datatype]":
