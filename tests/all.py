@@ -72,6 +72,7 @@ def table(peers: dict[str, Library]) -> list[Step]:
                 "--allowlist",
                 ROOT / "python/tools/stubtest.txt",
                 "mpi4py.MPI",
+                "mpi4py.util._layout",
                 "mpi4py.util.pkl5",
                 "mpi4py.util.dtlib",
             ],
