@@ -1,5 +1,6 @@
 """Blocks that do not fit into a chunk of shared memory and, with more ranks than cores, go through chunks piece by piece: lengths
-around the limits, of all ranks different, in parts of arrays, and wrong ones."""
+around the limits, of all ranks different, in parts of arrays, and wrong ones. Longer ones, which the kernel copies: from and to
+all places in a page."""
 
 from __future__ import annotations
 
@@ -122,6 +123,57 @@ class Lengths(Case):
             np.testing.assert_array_equal(fits, block(0, rank, n))
         # The ranks are still in step.
         self.assertEqual(comm.allreduce(rank), size * (size - 1) // 2)
+
+
+def placed(n: int, offset: int) -> Array:
+    """Room for `n` elements, `offset` bytes from the beginning of a page on."""
+    memory = np.zeros(8 * n + 2 * 4096, "u1")
+    begin = (offset - memory.ctypes.data) % 4096
+    return memory[begin : begin + 8 * n].view("u8")
+
+
+class Places(Case):
+    """Of the receiver's block in a page against the sender's: some processors' string moves, and so the kernel's copies, are slow
+    where it lies just ahead, and go another way there."""
+
+    # Whole pages, so that all blocks lie alike.
+    SIZES = (40_960, 131_072, 600_064)
+    # Sender, receiver.
+    PLACES = ((0, 8), (0, 56), (16, 24), (4088, 0), (4064, 8), (8, 0), (0, 0), (64, 2048))
+
+    def test_rooted(self) -> None:
+        comm, size, rank = self.comm, self.size, self.rank
+        for k, n in enumerate(self.SIZES):
+            root = k % size
+            everything = np.concatenate([block(root, r, n) for r in range(size)])
+            for there, here in self.PLACES:
+                send, got = placed(n * size, there), placed(n, here)
+                send[:] = everything
+                comm.Scatter(send if rank == root else None, got, root)
+                np.testing.assert_array_equal(got, block(root, rank, n), f"Scatter of {n} from {there} to {here}")
+                mine, back = placed(n, there), placed(n * size, here)
+                mine[:] = got
+                comm.Gather(mine, back if rank == root else None, root)
+                if rank == root:
+                    np.testing.assert_array_equal(back, everything, f"Gather of {n} from {there} to {here}")
+                    # No element of the gap may change.
+                    back[:] = 1
+                counts, displs = [n - 3] * size, [r * n for r in range(size)]
+                comm.Gatherv(mine[: n - 3], [back, counts, displs, MPI.UINT64_T] if rank == root else None, root)
+                if rank == root:
+                    rows, wanted = back.reshape(size, n), everything.reshape(size, n)
+                    np.testing.assert_array_equal(rows[:, : n - 3], wanted[:, : n - 3])
+                    np.testing.assert_array_equal(rows[:, n - 3 :], 1)
+
+    def test_all_to_all(self) -> None:
+        comm, size, rank = self.comm, self.size, self.rank
+        for n in self.SIZES:
+            for there, here in self.PLACES:
+                send, got = placed(n * size, there), placed(n * size, here)
+                send[:] = np.concatenate([block(rank, r, n) for r in range(size)])
+                comm.Alltoall(send, got)
+                wanted = np.concatenate([block(r, rank, n) for r in range(size)])
+                np.testing.assert_array_equal(got, wanted, f"Alltoall of {n} from {there} to {here}")
 
 
 if __name__ == "__main__":

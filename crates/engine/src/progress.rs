@@ -510,7 +510,7 @@ impl Engine {
     }
 
     #[inline]
-    fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> Policy {
         self.world.as_ref().map_or_else(Policy::default, |w| w.policy)
     }
 }

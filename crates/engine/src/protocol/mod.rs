@@ -13,6 +13,7 @@
 //! | `cancel` | taking sends back |
 //! | `copying` | single copy through the kernel, and when it pays |
 
+mod bounce;
 mod cancel;
 pub(crate) mod copying;
 mod noted;
@@ -145,6 +146,7 @@ pub(crate) struct Transport {
     rings: room::Rings,
     /// Whether the kernel lets us copy from and to other ranks: unknown until the first try.
     pub(crate) single_copy: Option<bool>,
+    bounce: bounce::Bounce,
 }
 
 impl Transport {
@@ -159,6 +161,7 @@ impl Transport {
             busy: Vec::new(),
             rings: room::Rings::default(),
             single_copy: None,
+            bounce: bounce::Bounce::default(),
         }
     }
 

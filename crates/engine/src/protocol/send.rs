@@ -8,7 +8,7 @@ use super::{
 use crate::p2p::Route;
 use crate::p2p::matching::{Body, Unexpected};
 use crate::payload::Payload;
-use crate::request::{Role, State};
+use crate::request::{Request, Role, State};
 use crate::{Engine, Error, Result};
 use mpi_abi::consts::MPI_ERR_INTERN;
 use shm::ring::{INLINE, NEAR_MAX, Sender};
@@ -87,15 +87,15 @@ impl Transport {
         Ok(true)
     }
 
-    /// Sends the offer of a message with its beginning, if there is room right now.
+    /// Sends the offer of a message with all of it or its `beginning`, if there is room right now.
     fn try_offer(
         &mut self,
         peer: u32,
         context: u32,
         tag: c_int,
         payload: &Payload,
-        request: usize,
-        flags: u8,
+        (request, flags): (usize, u8),
+        beginning: usize,
     ) -> Result<Option<usize>> {
         let segment = self.segment;
         let total = payload.len();
@@ -105,7 +105,7 @@ impl Transport {
         }
         let state = &mut self.peers[peer as usize];
         let whole = state.data.as_ref().is_none_or(|data| total <= EAGER_MAX.min(data.longest()));
-        let first = if whole { total } else { FIRST_PART };
+        let first = if whole { total } else { beginning };
         let Some(out) = state.out.as_mut() else { return Ok(None) };
         if out.slot().is_none() {
             return Ok(None);
@@ -189,6 +189,8 @@ impl Engine {
         {
             return Ok(begun);
         }
+        let Some(Request { role: Role::Send(send), payload, .. }) = self.requests.get(raw) else { return Ok(true) };
+        let beginning = if self.copied_whole(send, payload) { 0 } else { FIRST_PART };
         let Some(request) = self.requests.get_mut(raw) else { return Ok(true) };
         let Role::Send(send) = &mut request.role else { return Ok(true) };
         let Some(transport) = self.transport.as_mut() else { return Ok(true) };
@@ -212,7 +214,8 @@ impl Engine {
             return Ok(false);
         }
         let flags = if send.awaits_fin { SYNCHRONOUS } else { 0 } | if send.blocking { BLOCKING } else { 0 };
-        match transport.try_offer(send.peer, send.context | send.mark, send.tag, &request.payload, raw, flags)? {
+        let offer = (raw, flags);
+        match transport.try_offer(peer, send.context | send.mark, send.tag, &request.payload, offer, beginning)? {
             Some(first) => {
                 send.sent = first;
                 Ok(true)
@@ -398,6 +401,7 @@ impl Engine {
         let written = request.payload.run().is_some_and(|base| {
             // SAFETY: the send's bytes are valid until it completes, which is after this.
             unsafe { transport.write_to(peer, base.cast_const().wrapping_add(from), address + from, total - from) }
+                .is_ok()
         });
         let bytes = if written { (total - from) as u64 } else { 0 };
         // A ring that can not be opened any more was open when the offer went.
