@@ -169,7 +169,12 @@ unsafe fn gather_any(
     if core.rank == root {
         let Some(layout) = recv else { return Ok(()) };
         // Whatever is wrong with a block, the others are taken, so that the ranks stay in step.
-        let mut outcome = own(&layout);
+        let mut outcome = Ok(());
+        // Before we wait for the others, or once they have begun to write theirs into our memory.
+        let short = source.as_ref().is_none_or(|source| source.len <= chunk);
+        if short {
+            outcome = own(&layout);
+        }
         let mut late = Vec::new();
         let mut more = Vec::new();
         for rank in others(core) {
@@ -197,6 +202,10 @@ unsafe fn gather_any(
             // SAFETY: the caller vouches for the buffer until we have waited.
             .map(|r| internal::irecv_copied_by(Copier::Sender, turn, r, unsafe { layout.payload(r) }))
             .collect::<Result<Vec<_>>>()?;
+        if !short {
+            internal::answer_offers();
+            outcome = outcome.and(own(&layout));
+        }
         return internal::wait_all(turn, works).and(outcome);
     }
     let Some(source) = source else { return Ok(()) };
@@ -205,15 +214,24 @@ unsafe fn gather_any(
         // SAFETY: the caller vouches for the source.
         return unsafe { pieces::give(turn, area, step, source.ptr, source.len) };
     }
-    let by_message = source.len > chunk;
-    // SAFETY: the caller vouches for the source.
-    unsafe { offer(area, step, &source, chunk) }?;
-    area.finish(step, false);
-    if by_message {
+    // A message goes first: the root that has read all lines then has all offers as well.
+    let message = if source.len > chunk {
         let payload = Payload::Run { base: source.ptr.cast_mut(), len: source.len };
-        internal::wait(turn, internal::isend_copied_by(Copier::Sender, turn, root, payload)?)?;
+        Some(internal::isend_copied_by(Copier::Sender, turn, root, payload)?)
+    } else {
+        None
+    };
+    // SAFETY: the caller vouches for the source.
+    let offered = unsafe { offer(area, step, &source, chunk) };
+    area.finish(step, false);
+    match message {
+        Some(message) if offered.is_ok() => internal::wait(turn, message),
+        Some(message) => {
+            internal::give_up(message);
+            offered
+        }
+        None => offered,
     }
-    Ok(())
 }
 
 /// Publishes a block in the line or the chunk, or says that it comes as a message.
@@ -335,11 +353,15 @@ unsafe fn scatter_any(
     let begin = || Turn::begin(core, call, Some(root), len.filter(|_| block.is_some()), || Facts::of_block(block));
     if me == root {
         let Some(layout) = send else { return Ok(()) };
-        if let Some(target) = target {
+        if let Some(target) = &target {
             apart::check(layout.pieces(core.size()), target.piece().into_iter())?;
-            let len = layout.len(me);
-            expect_len(call, me, len, target.len)?;
-            // SAFETY: the caller vouches for both buffers; the target has room.
+            expect_len(call, me, layout.len(me), target.len)?;
+        }
+        // The own block, once the others have theirs on the way.
+        let own = || {
+            let Some(target) = target else { return };
+            let len = target.len;
+            // SAFETY: the caller vouches for both buffers; the target has room for the block, which is as long.
             let payload = unsafe { layout.payload(me) };
             if payload.run() != Some(target.ptr) {
                 // SAFETY: as above.
@@ -351,8 +373,9 @@ unsafe fn scatter_any(
                 }
             }
             target.commit();
-        }
+        };
         if ranks == 1 {
+            own();
             return Ok(());
         }
         let turn = &begin()?;
@@ -378,8 +401,10 @@ unsafe fn scatter_any(
                 // SAFETY: the caller vouches for the buffer until we have waited.
                 .map(|r| internal::isend_copied_by(Copier::Receiver, turn, r, unsafe { layout.payload(r) }))
                 .collect::<Result<Vec<_>>>()?;
-            internal::wait_all(turn, works)?;
+            own();
+            return internal::wait_all(turn, works);
         }
+        own();
         return Ok(());
     }
     let Some(target) = target else { return Ok(()) };

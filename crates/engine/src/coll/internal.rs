@@ -59,6 +59,16 @@ pub(crate) fn irecv_copied_by(copier: Copier, turn: &Turn<'_>, rank: u32, payloa
     Ok(InWork { raw, what: Waiting::message(turn.called.call, route.peer, tag, route.context), due })
 }
 
+/// Takes what has come meanwhile, so that those who have offered a message need not wait while we do something else.
+pub(crate) fn answer_offers() {
+    lock().progress();
+}
+
+/// Waits for a message no more.
+pub(crate) fn give_up(work: InWork) {
+    abandon(work.raw);
+}
+
 /// Waits for a message, which has to have as many bytes as there is room for.
 pub(crate) fn wait(turn: &Turn<'_>, work: InWork) -> Result<()> {
     let mut sent = 0;
