@@ -103,6 +103,16 @@ pub(super) struct Share {
 }
 
 impl Transport {
+    /// Whether the kernel will copy all of a message that is about to be offered, as far as its sender knows: then
+    /// nothing of it goes through the ring, which would keep a root that sends to many longer than its offers.
+    pub(super) fn copied_whole(&self, policy: Policy, send: &SendState, payload: &Payload) -> bool {
+        let wish = Copier::of(send.context, send.tag).with(policy);
+        wish != Copier::Either
+            && payload.len() >= wish.least(policy)
+            && payload.run().is_some()
+            && self.single_copy != Some(false)
+    }
+
     fn pid_of(&self, rank: u32) -> i32 {
         self.segment.rank_page(rank).identity.0.pid.load(Ordering::Relaxed).cast_signed()
     }
@@ -129,17 +139,6 @@ impl Transport {
 }
 
 impl Engine {
-    /// Whether the kernel will copy all of a message that is about to be offered, as far as its sender knows: then
-    /// nothing of it goes through the ring, which would keep a root that sends to many longer than its offers.
-    pub(super) fn copied_whole(&self, send: &SendState, payload: &Payload) -> bool {
-        let (wish, policy) = (Copier::of(send.context, send.tag), self.policy());
-        wish != Copier::Either
-            && wish.with(policy) != Copier::Either
-            && payload.len() >= wish.least(policy)
-            && payload.run().is_some()
-            && self.transport.as_ref().is_some_and(|transport| transport.single_copy != Some(false))
-    }
-
     /// Whether, and how, the rest of an offered message is to be copied by the kernel.
     pub(super) fn plan_share(&mut self, raw: usize, from: u32, offer: Offer, first: usize) -> Option<Share> {
         let policy = self.policy();

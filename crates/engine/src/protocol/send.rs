@@ -8,7 +8,7 @@ use super::{
 use crate::p2p::Route;
 use crate::p2p::matching::{Body, Unexpected};
 use crate::payload::Payload;
-use crate::request::{Request, Role, State};
+use crate::request::{Role, State};
 use crate::{Engine, Error, Result};
 use mpi_abi::consts::MPI_ERR_INTERN;
 use shm::ring::{INLINE, NEAR_MAX, Sender};
@@ -189,8 +189,7 @@ impl Engine {
         {
             return Ok(begun);
         }
-        let Some(Request { role: Role::Send(send), payload, .. }) = self.requests.get(raw) else { return Ok(true) };
-        let beginning = if self.copied_whole(send, payload) { 0 } else { FIRST_PART };
+        let policy = self.policy();
         let Some(request) = self.requests.get_mut(raw) else { return Ok(true) };
         let Role::Send(send) = &mut request.role else { return Ok(true) };
         let Some(transport) = self.transport.as_mut() else { return Ok(true) };
@@ -214,6 +213,7 @@ impl Engine {
             return Ok(false);
         }
         let flags = if send.awaits_fin { SYNCHRONOUS } else { 0 } | if send.blocking { BLOCKING } else { 0 };
+        let beginning = if transport.copied_whole(policy, send, &request.payload) { 0 } else { FIRST_PART };
         let offer = (raw, flags);
         match transport.try_offer(peer, send.context | send.mark, send.tag, &request.payload, offer, beginning)? {
             Some(first) => {
